@@ -1,0 +1,47 @@
+"""What all tests share: databases and data."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support.postgres import PostgresServer, running_server
+
+_SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A busy machine is no reason to fail, and neither is a slow first example.
+hypothesis.settings.register_profile("groundswell", deadline=None)
+hypothesis.settings.load_profile("groundswell")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server per test process, started when first asked for."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def new_database(postgres_server: PostgresServer) -> Iterator[Callable[[], str]]:
+    """A function whose every call answers with the URL of an empty PostgreSQL database, dropped after the test."""
+    with ExitStack() as databases:
+        yield lambda: databases.enter_context(postgres_server.new_database())
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database; a test that asks for it runs once on each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'groundswell.sqlite3'}"
+    new_database: Callable[[], str] = request.getfixturevalue("new_database")
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real-world data that lies beside the repository, not in it."""
+    if not _SHARED_DATA.is_dir():
+        pytest.skip(f"the shared data is not on this machine: {_SHARED_DATA}")
+    return _SHARED_DATA
