@@ -1,0 +1,471 @@
+"""What every slice of the domain is made of: aggregates, events, commands, references, values and errors.
+
+The error tree, each error with a stable ``code`` such as ``pledge.already_active``:
+
+    GroundswellError
+    ├── Refusal          a command that the rules refuse; nothing was recorded
+    │   ├── Unknown      it names something that does not exist
+    │   ├── Conflict     it does not fit the present state
+    │   └── Invalid      one of its values can never be right
+    └── Unavailable      the store cannot answer now; the same request may be sent again
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import unicodedata
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Protocol, Self, TypeVar, dataclass_transform
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import eventsourcing.domain
+from eventsourcing.domain import CanInitAggregate, CanMutateAggregate
+from eventsourcing.utils import register_topic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+class GroundswellError(Exception):
+    """Something a person or a program must be told, in one clear sentence and with a stable code."""
+
+    code: str
+    message: str
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class Refusal(GroundswellError):
+    """A command that the rules refuse; nothing of it was recorded."""
+
+
+class Unknown(Refusal):
+    """The command names something that does not exist."""
+
+
+class Conflict(Refusal):
+    """The command does not fit the present state of what it names."""
+
+
+class Invalid(Refusal):
+    """One of the command's values can never be right."""
+
+
+class Unavailable(GroundswellError):
+    """The store cannot answer now; nothing was recorded and the same request may be sent again."""
+
+
+# --- references and values ------------------------------------------------------------------------------------------
+
+MAX_REFERENCE: Final = 200
+MAX_TITLE: Final = 300
+MAX_TEXT: Final = 10_000
+
+
+@functools.cache
+def _namespace(kind: str) -> UUID:
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"groundswell:{kind}")
+
+
+@functools.lru_cache(maxsize=65_536)
+def identify(kind: str, reference: str) -> UUID:
+    """Return the id that a reference of this kind stands for: itself if it is a UUID, else its UUIDv5 (RFC 9562)."""
+    if len(reference) == 36:  # noqa: PLR2004 - the canonical form of a UUID
+        try:
+            return UUID(reference)
+        except ValueError:
+            pass
+    return uuid.uuid5(_namespace(kind), reference)
+
+
+def readable(reference: str) -> str | None:
+    """Return the reference if a person chose it, None if it is a UUID."""
+    return None if identify("", reference) == _as_uuid(reference) else reference
+
+
+def _as_uuid(reference: str) -> UUID | None:
+    try:
+        return UUID(reference) if len(reference) == 36 else None  # noqa: PLR2004
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Marks a field that names a thing of one kind: a UUID or any other string of 1 to 200 characters."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class TextRule:
+    """Marks a text field: normalised to NFC, no control characters but LF and TAB, at most ``longest`` characters."""
+
+    longest: int
+    shortest: int = 0
+
+
+@dataclass(frozen=True)
+class Between:
+    """Marks a number field with its inclusive bounds."""
+
+    least: float
+    most: float
+
+
+class _Personal:
+    """Marks a field that is sealed under the supporter's own key before it is recorded."""
+
+    def __repr__(self) -> str:
+        return "PERSONAL"
+
+
+PERSONAL: Final = _Personal()
+FINDABLE: Final = "findable"
+"""Marks a personal field by which its person can be found: the engine keeps a blind index of it."""
+
+
+class Unset(Enum):
+    """The one value that says a field of an ``amend`` command was not given (None clears it)."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
+
+
+class Erased(Enum):
+    """The one value that stands where a person's data was, once the person's key is destroyed."""
+
+    ERASED = "erased"
+
+
+ERASED: Final = Erased.ERASED
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Personal data as it is recorded: what only the person's key opens.
+
+    ``person`` owns the key; ``stream``, ``version`` and ``field`` are the associated data it was sealed with;
+    ``box`` is base64 of nonce and ciphertext.
+    """
+
+    person: UUID
+    stream: UUID
+    version: int
+    field: str
+    box: str
+
+
+Title = Annotated[str, TextRule(MAX_TITLE, 1)]
+Text = Annotated[str, TextRule(MAX_TEXT)]
+Slug = Annotated[str, Reference("slug")]
+PersonalText = Annotated[str | Sealed | Erased | None, PERSONAL]
+
+SupporterRef = Annotated[str, Reference("supporter")]
+ChapterRef = Annotated[str, Reference("chapter")]
+CampaignRef = Annotated[str, Reference("campaign")]
+PolicyRef = Annotated[str, Reference("policy")]
+OfficialRef = Annotated[str, Reference("official")]
+ActionRef = Annotated[str, Reference("action")]
+PartnershipRef = Annotated[str, Reference("partnership")]
+RecognitionRef = Annotated[str, Reference("recognition")]
+
+
+def clean_text(text: str) -> str:
+    """Return the text in NFC; raise Invalid where it holds a control character other than LF and TAB."""
+    text = unicodedata.normalize("NFC", text)
+    if not text.isprintable():
+        for character in text:
+            if character not in "\n\t" and unicodedata.category(character) in {"Cc", "Cs"}:
+                raise Invalid("text.control_character", f"The text holds the control character U+{ord(character):04X}.")
+    return text
+
+
+@functools.lru_cache(maxsize=1_024)
+def zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone of that name; raise Invalid where there is none."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise Invalid("time_zone.unknown", f"There is no time zone “{name}”; use an IANA name such as Europe/Lisbon.") from None
+
+
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
+
+
+def check_locale(tag: object) -> None:
+    """Raise Invalid where the tag is given and not of the form of BCP 47 (en, pt-BR, zh-Hant-TW)."""
+    if isinstance(tag, str) and not _LOCALE.fullmatch(tag):
+        raise Invalid("locale.malformed", f"“{tag[:40]}” is not a language tag such as en or pt-BR.")
+
+
+def check_zone(name: object) -> None:
+    """Raise Invalid where the name is given and not a known IANA time zone."""
+    if isinstance(name, str):
+        zone(name)
+
+
+# --- who, when, why -------------------------------------------------------------------------------------------------
+
+ACTOR_KINDS: Final = ("staff", "supporter", "system", "import", "api")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: one of the kinds, and a name within it."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> Actor:
+        """Read ``kind:name``; raise Invalid where it is not of that form."""
+        kind, colon, name = text.partition(":")
+        if not colon or kind not in ACTOR_KINDS or not 1 <= len(name) <= MAX_REFERENCE or not name.isprintable():
+            raise Invalid("actor.malformed", f"The actor “{text[:80]}” is not kind:name with a kind of {', '.join(ACTOR_KINDS)}.")
+        return cls(kind, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The circumstances of one command: who, when it happened, its id, and what it belongs to."""
+
+    actor: Actor
+    at: datetime
+    command_id: str
+    correlation_id: str
+    causation_id: str | None = None
+    reason: str | None = None
+
+    def need_reason(self) -> str:
+        """Return the reason; raise Invalid where none was given."""
+        if not (self.reason and self.reason.strip()):
+            raise Invalid("command.reason_missing", "This command needs a reason.")
+        return self.reason
+
+
+# --- aggregates and events ------------------------------------------------------------------------------------------
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Event(eventsourcing.domain.AggregateEvent):
+    """A fact; its fields are typed, its topic ``prefix.Name`` is stable wherever the code moves."""
+
+    TOPIC: ClassVar[str]
+    class_version: ClassVar[int] = 1
+    forgets_person: ClassVar[bool] = False
+
+    @property
+    def person(self) -> UUID | None:
+        """Whose personal data the event may carry, and whom it counts for; None if nobody's."""
+        return getattr(self, "supporter", None)
+
+    def apply(self, aggregate: Any) -> None:  # noqa: ANN401 - the library's signature
+        """Change the aggregate; only assigns and never raises, because every replay runs it again."""
+
+
+class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
+    """A consistency boundary: its public methods decide and may refuse, its events' ``apply`` only assigns."""
+
+    prefix: ClassVar[str]
+    noun: ClassVar[str]
+    events: ClassVar[Mapping[str, type[Event]]]
+
+    class Event(Event):
+        """Base of the aggregate's events."""
+
+    class Created(Event, eventsourcing.domain.AggregateCreated):
+        """Base of the event that creates an aggregate."""
+
+    def __init_subclass__(cls, *, prefix: str = "", noun: str = "", **options: Any) -> None:  # noqa: ANN401
+        super().__init_subclass__(**options)
+        cls.prefix, cls.noun = prefix, noun or cls.__name__.lower()
+        events = {}
+        for name, value in list(vars(cls).items()):
+            if name in {"Event", "Created"} or not (isinstance(value, type) and issubclass(value, CanMutateAggregate)):
+                continue
+            value.TOPIC = f"{prefix}.{name}"  # type: ignore[attr-defined]
+            register_topic(f"{prefix}.{name}", value)
+            events[f"{prefix}.{name}"] = value
+        cls.events = events
+
+    def __init__(self) -> None:
+        """Declare the attributes with the values they have before the first event."""
+
+    @classmethod
+    def opening(cls) -> type[Event]:
+        """Return the event class that creates an aggregate of this class."""
+        return next(event for event in cls.events.values() if issubclass(event, CanInitAggregate))
+
+    @classmethod
+    def open(cls, key: UUID, **fields: Any) -> Self:  # noqa: ANN401 - the event class types them
+        """Create the aggregate by recording its opening event."""
+        return cls._create(cls.opening(), id=key, **fields)  # type: ignore[arg-type]
+
+    def record(self, event: type[Event], **fields: Any) -> None:  # noqa: ANN401 - the event class types them
+        """Record that something happened, and apply it."""
+        self.trigger_event(event, **fields)
+
+    def collect(self, context: Context) -> Sequence[Event]:
+        """Take the events decided since the last time, each stamped with when it happened."""
+        collected: list[Event] = list(self._pending_events)  # type: ignore[arg-type]
+        self._pending_events.clear()
+        for event in collected:
+            object.__setattr__(event, "timestamp", context.at)
+            if event.originator_version == self.INITIAL_VERSION:
+                self._created_on = context.at
+        if collected:
+            self._modified_on = context.at
+        return collected
+
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Stage(Protocol):
+    """Where a command finds the aggregates it decides on, as they stand after the commands before it."""
+
+    def find(self, kind: type[A], key: UUID) -> A | None:
+        """Return the aggregate, or None where there is none."""
+
+    def get(self, kind: type[A], key: UUID, reference: str = "") -> A:
+        """Return the aggregate; raise Unknown (``noun.unknown``) where there is none."""
+
+    def add(self, aggregate: Aggregate) -> None:
+        """Bring a new aggregate on stage."""
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+class Command:
+    """A typed request to change one slice; subclasses are frozen dataclasses named by the ``name`` class argument."""
+
+    NAME: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, name: str = "") -> None:
+        super().__init_subclass__()
+        cls.NAME = name
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+    def streams(self) -> tuple[UUID, ...]:
+        """Name the aggregates that the decision will read, so that they can be fetched together."""
+        raise NotImplementedError
+
+    def decide(self, context: Context, stage: Stage) -> Mapping[str, str] | None:
+        """Change the aggregates on stage, or raise a Refusal; return what the caller should know, if anything."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A command that a reaction asks for; ``key`` makes its id unique among those of the same causing event."""
+
+    command: Command
+    key: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An event with its place in the one history: what reactions and projections are given."""
+
+    position: int
+    event: Event
+    event_id: UUID
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: Actor
+    command_id: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    reason: str | None
+
+    @property
+    def topic(self) -> str:
+        """The event's stable name."""
+        return self.event.TOPIC
+
+    @property
+    def stream(self) -> UUID:
+        """The id of the aggregate it belongs to."""
+        return self.event.originator_id
+
+    @property
+    def version(self) -> int:
+        """Its place in that aggregate's own history, from 1."""
+        return self.event.originator_version
+
+
+class Reaction(Protocol):
+    """A process manager: a pure fold of facts, per key, into a state and the commands that follow from it.
+
+    ``state`` is plain JSON; the engine keeps it per key and hands it back.
+    """
+
+    name: str
+    topics: frozenset[str]
+
+    def keys(self, fact: Fact, known: Callable[[], Sequence[str]]) -> Sequence[str]:
+        """Name the states the fact touches; ``known`` lists all keys that have a state."""
+
+    def react(self, fact: Fact, key: str, state: dict[str, Any], shared: dict[str, Any]) -> Sequence[Follow]:
+        """Change ``state`` (of this key) or ``shared`` (of the whole reaction) and return what must follow."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a feature brings: the composition root lists the slices, nothing else needs to know them."""
+
+    name: str
+    aggregates: tuple[type[Aggregate], ...]
+    commands: tuple[type[Command], ...]
+    reactions: tuple[Reaction, ...] = ()
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def changes(aggregate: Aggregate, command: Command, *names: str) -> dict[str, Any]:
+    """Return those of the command's named fields that were given and differ from the aggregate's."""
+    wanted = {name: getattr(command, name) for name in names}
+    return {name: value for name, value in wanted.items() if value is not UNSET and getattr(aggregate, name) != value}
+
+
+_OWN_TO_THE_LIBRARY: Final = frozenset({"originator_id", "originator_version", "originator_topic", "timestamp"})
+
+
+@functools.cache
+def fields_of(event: type[Event]) -> tuple[str, ...]:
+    """Name the fields that the event itself declares, without those of the library."""
+    return tuple(field.name for field in dataclasses.fields(event) if field.name not in _OWN_TO_THE_LIBRARY)
+
+
+def assign(aggregate: Aggregate, event: Event) -> None:
+    """Set the aggregate's attributes to the event's fields of the same names, except those that were not given."""
+    for name in fields_of(type(event)):
+        value = getattr(event, name)
+        if value is not UNSET:
+            setattr(aggregate, name, value)
