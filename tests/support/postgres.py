@@ -10,6 +10,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     Durable means PostgreSQL's own defaults for writing to disk, as a benchmark wants them.
     """
     user = "nobody" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    directory = _new_directory(user)
+    directory = _new_directory(user, durable=durable)
     programs = _programs(directory, user)
     keeper = subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "sh", str(programs), str(directory)],
@@ -137,16 +138,26 @@ def _start(server: PostgresServer, keeper: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _new_directory(user: str | None) -> Path:
-    """A folder whose path fits into a socket's address (some 100 bytes) and which the user can reach."""
-    shared = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+def _new_directory(user: str | None, *, durable: bool) -> Path:
+    """A private folder that the user can reach, with a path short enough for a socket's address (some 100 bytes)."""
+    shared, memory = Path("/tmp"), Path("/dev/shm")  # noqa: S108 - mkdtemp makes a private folder in it
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > 60 or (user and not _open_to_all(parent)):
-        parent = Path(shared)
+        parent = shared
+    if not durable and _roomy(memory):
+        parent = memory
     directory = Path(tempfile.mkdtemp(prefix="groundswell-pg-", dir=parent))
     if user:
         os.chown(directory, pwd.getpwnam(user).pw_uid, -1)
     return directory
+
+
+def _roomy(memory: Path) -> bool:
+    """Whether this file system in memory exists, may hold programs, and leaves enough for every test process."""
+    if sys.platform == "linux" and memory.is_dir():
+        state = os.statvfs(memory)
+        return state.f_bavail * state.f_frsize > 2 * 1024**3 and not state.f_flag & os.ST_NOEXEC
+    return False
 
 
 def _programs(directory: Path, user: str | None) -> Path:
