@@ -74,7 +74,7 @@ class Recognition(Aggregate, prefix="recognitions"):
         title: str
         recipient_kind: RecipientKind
         recipient: UUID
-        supporter: UUID | None = None
+        supporter: UUID | None
 
     class Nominated(Event, Aggregate.Created):
         reference: str | None = None
