@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
 from uuid import UUID
 
 from domain.kernel import (
     UNSET,
     Aggregate,
-    Between,
     ChapterRef,
     Command,
     Conflict,
@@ -29,12 +27,12 @@ from domain.kernel import (
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a chapter meets; latitude and longitude in degrees (WGS 84)."""
+    """Where a chapter meets; latitude and longitude in degrees, as given: published registries have them wrong."""
 
     city: Title | None = None
     country: Title | None = None
-    latitude: Annotated[float, Between(-90, 90)] | None = None
-    longitude: Annotated[float, Between(-180, 180)] | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class ChapterState(StrEnum):
@@ -85,10 +83,10 @@ class Chapter(Aggregate, prefix="chapters"):
 
     class Amended(Event):
         name: str | Unset = UNSET
-        place: Place | None | Unset = UNSET
-        locale: str | None | Unset = UNSET
-        time_zone: str | None | Unset = UNSET
-        website: str | None | Unset = UNSET
+        place: Place | Unset | None = UNSET
+        locale: str | Unset | None = UNSET
+        time_zone: str | Unset | None = UNSET
+        website: str | Unset | None = UNSET
 
         def apply(self, aggregate: "Chapter") -> None:
             assign(aggregate, self)
@@ -213,10 +211,10 @@ class Amend(ChapterCommand, name="chapters.amend"):
     """Change a chapter's particulars; null clears one."""
 
     name: Title | Unset = UNSET
-    place: Place | None | Unset = UNSET
-    locale: Title | None | Unset = UNSET
-    time_zone: Title | None | Unset = UNSET
-    website: Text | None | Unset = UNSET
+    place: Place | Unset | None = UNSET
+    locale: Title | Unset | None = UNSET
+    time_zone: Title | Unset | None = UNSET
+    website: Text | Unset | None = UNSET
 
     def decide(self, _context: Context, stage: Stage) -> None:
         """Refused when closed, or when nothing changes."""

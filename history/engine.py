@@ -1,0 +1,74 @@
+"""The engine: one store with its log, its writer, its persons' keys and the reactions that run on it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from domain.kernel import Slice, Unavailable
+from history.database import Database
+from history.envelope import Catalogue, Request
+from history.mapper import Mapper
+from history.migrations import migrate
+from history.persons import Persons, read_master_key
+from history.reactions import Reactor
+from history.reading import Log
+from history.recorder import LogRecorder
+from history.tables import person_keys
+from history.writer import Answer, Writer
+
+
+class Engine:
+    """Everything that concerns one store; ``open_store`` makes it."""
+
+    def __init__(self, database: Database, slices: Iterable[Slice], persons: Persons) -> None:
+        self.slices = tuple(slices)
+        self.database, self.persons = database, persons
+        self.mapper = Mapper(aggregate for one in self.slices for aggregate in one.aggregates)
+        self.catalogue = Catalogue(self.slices)
+        self.log = Log(database, self.mapper, persons)
+        self.recorder = LogRecorder(database)
+        self.writer = Writer(database, self.mapper, persons)
+        self.reactors = [Reactor(r, self.log, self.writer.write) for one in self.slices for r in one.reactions]
+
+    def write(self, requests: Sequence[Request]) -> list[Answer]:
+        """Decide and append a batch of requests now."""
+        return self.writer.write(requests)
+
+    def react(self, progress: Callable[[int], Any] = lambda _: None) -> None:
+        """Run all reactions until nothing more follows."""
+        moved = True
+        while moved:
+            moved = False
+            for reactor in self.reactors:
+                if reached := reactor.run():
+                    moved = True
+                    progress(reached)
+
+    def close(self) -> None:
+        """Finish what waits, and close the store."""
+        self.writer.close()
+        self.database.close()
+
+
+def open_store(
+    url: str, data_dir: Path, slices: Iterable[Slice], *, create: bool = True, busy_seconds: float = 30
+) -> Engine:
+    """Open a store, made or brought up to date where it may be created.
+
+    Raises Unavailable: ``store.missing`` where there is none, ``keys.missing`` and ``keys.wrong`` where the master key
+    is not the one that sealed the store's personal data.
+    """
+    database = Database(url, busy_seconds=busy_seconds)
+    if database.path is not None and not database.path.exists():
+        if not create:
+            raise Unavailable("store.missing", f"There is no store at {database.path}; `groundswell up` makes one.")
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    migrate(database)
+    with database.read() as connection:
+        used = connection.scalar(sa.select(sa.func.count()).select_from(person_keys)) or 0
+    persons = Persons(read_master_key(data_dir, create=not used))
+    with database.write() as connection:
+        persons.claim(connection)
+    return Engine(database, slices, persons)

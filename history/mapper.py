@@ -1,0 +1,211 @@
+"""Between events and their stored form: plain JSON, strictly typed on the way back, personal fields sealed."""
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from eventsourcing.domain import CanInitAggregate
+from eventsourcing.utils import get_topic
+
+from domain.kernel import FINDABLE, PERSONAL, UNSET, Actor, Aggregate, Event, Fact, GroundswellError, Sealed, fields_of
+from history.codec import plain
+from history.persons import associated, open_box, seal
+
+Keys = Mapping[UUID, bytes]
+
+
+class UnknownTopic(GroundswellError):
+    """An event of a topic that this release does not know; a newer one wrote it."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__("history.unknown_topic", f"This release does not know events of the topic {topic}.")
+
+
+class Unreadable(GroundswellError):
+    """An event whose stored data does not fit its topic."""
+
+    def __init__(self, topic: str, why: object) -> None:
+        super().__init__("history.unreadable", f"An event of the topic {topic} cannot be read: {why}.")
+
+
+class SealedBox(msgspec.Struct, forbid_unknown_fields=True):
+    """The stored form of a personal field."""
+
+    sealed: str
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+
+
+class _Codec:
+    """How events of one topic are written and read."""
+
+    def __init__(self, cls: type[Event], aggregate: type[Aggregate]) -> None:
+        self.cls = cls
+        hints = typing.get_type_hints(cls, include_extras=True)
+        declared = {field.name: field for field in dataclasses.fields(cls)}
+        self.names = fields_of(cls)
+        if "reason" in self.names:
+            msg = f"{cls.TOPIC}: a field cannot be called reason, which every event may carry"
+            raise TypeError(msg)
+        self.personal = frozenset(name for name in self.names if PERSONAL in _marks(hints[name]))
+        self.findable = next((name for name in self.names if FINDABLE in _marks(hints[name])), None)
+        self.defaults = {name: declared[name].default for name in self.names}
+        fields: list[Any] = []
+        for name in self.names:
+            hint = SealedBox | msgspec.UnsetType | None if name in self.personal else _stored(hints[name])
+            default = self.defaults[name]
+            if default is UNSET:
+                fields.append((name, hint, msgspec.UNSET))
+            elif default is dataclasses.MISSING:
+                fields.append((name, hint))
+            else:
+                fields.append((name, hint, default))
+        fields += [("reason", str | None, None), ("class_version", int, 1)]
+        struct = msgspec.defstruct(cls.__qualname__, fields, kw_only=True, forbid_unknown_fields=True)
+        self.struct = struct
+        self.decoder = msgspec.json.Decoder(struct)
+        self.fixed: dict[str, Any] = {}
+        if issubclass(cls, CanInitAggregate):
+            self.fixed["originator_topic"] = get_topic(aggregate)
+
+    def upcast(self, data: bytes) -> msgspec.Struct:
+        """Read data of an older version of the event."""
+        state = msgspec.json.decode(data)
+        version = state.pop("class_version", 1)
+        while version < self.cls.class_version:
+            getattr(self.cls, f"upcast_v{version}_v{version + 1}")(state)
+            version += 1
+        struct: msgspec.Struct = msgspec.convert(state | {"class_version": version}, self.struct)
+        return struct
+
+
+def _marks(hint: object) -> tuple[object, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
+def _stored(hint: Any) -> Any:  # noqa: ANN401 - annotations are of any type
+    """Replace Unset by msgspec's own, in a union."""
+    members = typing.get_args(hint)
+    if any(member.__name__ == "Unset" for member in members if isinstance(member, type)):
+        kept = [msgspec.UnsetType if getattr(m, "__name__", "") == "Unset" else m for m in members]
+        return typing.Union[tuple(kept)]  # noqa: UP007 - the members are only known at run time
+    return hint
+
+
+class Mapper:
+    """Writes and reads the events of the given aggregates."""
+
+    def __init__(self, aggregates: Iterable[type[Aggregate]]) -> None:
+        self.aggregates: dict[str, type[Aggregate]] = {}
+        self._codecs: dict[str, _Codec] = {}
+        for aggregate in aggregates:
+            for topic, cls in aggregate.events.items():
+                self._codecs[topic] = _Codec(cls, aggregate)
+                self.aggregates[topic] = aggregate
+
+    @property
+    def topics(self) -> dict[str, type[Event]]:
+        """All topics with their event classes."""
+        return {topic: codec.cls for topic, codec in self._codecs.items()}
+
+    def schema(self, topic: str) -> dict[str, Any]:
+        """Return the JSON Schema of a topic's stored data; raise UnknownTopic."""
+        if topic not in self._codecs:
+            raise UnknownTopic(topic)
+        found: dict[str, Any] = msgspec.json.schema(self._codecs[topic].struct)
+        definitions = found.get("$defs", {})
+        main = definitions.pop(found.pop("$ref").removeprefix("#/$defs/"))
+        return main | ({"$defs": definitions} if definitions else {})
+
+    def personal(self, event: Event) -> bool:
+        """Tell whether the event carries personal data in the clear, so that a key is needed to write it."""
+        state = vars(event)
+        return any(isinstance(state[name], str) for name in self._codecs[event.TOPIC].personal)
+
+    def sealed(self, event: Event) -> bool:
+        """Tell whether the event carries personal data that is sealed."""
+        state = vars(event)
+        return any(isinstance(state[name], Sealed) for name in self._codecs[event.TOPIC].personal)
+
+    def findable(self, event: Event) -> tuple[bool, str | None]:
+        """Return (whether the event sets the value its person is found by, that value)."""
+        name = self._codecs[event.TOPIC].findable
+        value = getattr(event, name) if name else UNSET
+        return value is not UNSET, value if isinstance(value, str) else None
+
+    def encode(self, event: Event, reason: str | None, keys: Keys) -> bytes:
+        """Return the stored JSON of the event; ``keys`` must hold its person's key where it has personal data."""
+        codec = self._codecs[event.TOPIC]
+        state = vars(event)
+        data: dict[str, Any] = {}
+        for name in codec.names:
+            value = state[name]
+            if value is UNSET or (value is None and codec.defaults[name] is None):
+                continue
+            if name in codec.personal and isinstance(value, str):
+                person = event.person
+                assert person is not None  # noqa: S101 - an event with personal fields names its person
+                bound_to = associated(event.originator_id, event.originator_version, name)
+                value = {"sealed": seal(keys[person], value, bound_to)}
+            data[name] = value
+        if reason:
+            data["reason"] = reason
+        if codec.cls.class_version > 1:
+            data["class_version"] = codec.cls.class_version
+        return _encoder.encode(data)
+
+    def decode(
+        self, topic: str, data: bytes, stream: UUID, version: int, keys: Keys | None = None
+    ) -> tuple[Event, str | None]:
+        """Return (the event, the reason given with it).
+
+        Without ``keys`` personal fields come as Sealed; with them, opened, or as ERASED where the key is destroyed.
+        Raises UnknownTopic, and Unreadable where the data does not fit the topic.
+        """
+        codec = self._codecs.get(topic)
+        if codec is None:
+            raise UnknownTopic(topic)
+        try:
+            struct: Any = codec.decoder.decode(data)
+            if struct.class_version < codec.cls.class_version:
+                struct = codec.upcast(data)
+        except (msgspec.DecodeError, KeyError):
+            try:
+                struct = codec.upcast(data)
+            except (msgspec.MsgspecError, KeyError, AttributeError, TypeError) as error:
+                raise Unreadable(topic, error) from error
+        state: dict[str, Any] = {"originator_id": stream, "originator_version": version, **codec.fixed}
+        for name in codec.names:
+            value = getattr(struct, name)
+            state[name] = UNSET if value is msgspec.UNSET else value
+        event = object.__new__(codec.cls)
+        vars(event).update(state)
+        for name in codec.personal:
+            value = state[name]
+            if isinstance(value, SealedBox):
+                person = event.person
+                assert person is not None  # noqa: S101 - as when it was written
+                sealed = Sealed(person, stream, version, name, value.sealed)
+                vars(event)[name] = sealed if keys is None else open_box(sealed, keys)
+        return event, struct.reason
+
+    def fact(self, row: Any, keys: Keys | None = None) -> Fact:  # noqa: ANN401 - a row of the events table
+        """Return a row of the events table as a fact."""
+        event, reason = self.decode(row.topic, row.data, row.stream_id, row.version, keys)
+        vars(event)["timestamp"] = row.occurred_at
+        return Fact(
+            row.position,
+            event,
+            row.event_id,
+            row.occurred_at,
+            row.recorded_at,
+            Actor(row.actor_kind, row.actor_id),
+            row.command_id,
+            row.correlation_id,
+            row.causation_id,
+            reason,
+        )

@@ -1,0 +1,112 @@
+"""Runs the domain's reactions: reads facts, keeps each reaction's state, and sends the commands that follow.
+
+The state after a page of facts is committed once its commands are; a command's id derives from the event that caused
+it, so a page that is read twice sends nothing twice.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from domain.kernel import Actor, Context, Fact, Reaction
+from history.database import Database
+from history.envelope import Request, own_request
+from history.reading import Log
+from history.tables import events, reaction_states, reactions
+from history.writer import Answer
+
+log = logging.getLogger(__name__)
+
+PAGE = 1_000
+
+
+class Reactor:
+    """One reaction with its place in the history."""
+
+    def __init__(self, reaction: Reaction, history: Log, write: Callable[[Sequence[Request]], list[Answer]]) -> None:
+        self.reaction, self._log, self._write = reaction, history, write
+        self._database: Database = history.database
+
+    def run(self) -> int:
+        """React to one page of history; return how far it came, or 0 where there was nothing new."""
+        with self._database.read() as connection:
+            position, shared = self._checkpoint(connection)
+            head = connection.scalar(sa.select(sa.func.max(events.c.position))) or 0
+            if head <= position:
+                return 0
+            wanted = events.c.topic.in_(sorted(self.reaction.topics))
+            rows = self._log.rows(connection, position, PAGE, wanted)
+            facts = [self._log.mapper.fact(row) for row in rows]
+            reached = facts[-1].position if len(facts) == PAGE else head
+            states = _States(connection, self.reaction.name)
+            requests = [request for fact in facts for request in self._react(fact, states, shared)]
+        for answer in self._write(requests):
+            if answer.status == "rejected":
+                log.info("Reaction %s: %s", self.reaction.name, answer.error)
+        with self._database.write() as connection:
+            now_at, _ = self._checkpoint(connection)
+            if now_at != position:
+                return reached  # another process was quicker; its state is as good as ours
+            states.save(connection)
+            values = {"position": reached, "shared": json.dumps(shared)}
+            mine = reactions.c.name == self.reaction.name
+            if not connection.execute(reactions.update().where(mine).values(**values)).rowcount:
+                connection.execute(reactions.insert().values(name=self.reaction.name, **values))
+        return reached
+
+    def _checkpoint(self, connection: Connection) -> tuple[int, dict[str, Any]]:
+        query = sa.select(reactions.c.position, reactions.c.shared).where(reactions.c.name == self.reaction.name)
+        row = connection.execute(query).first()
+        return (row.position, json.loads(row.shared)) if row else (0, {})
+
+    def _react(self, fact: Fact, states: "_States", shared: dict[str, Any]) -> list[Request]:
+        requests = []
+        for key in self.reaction.keys(fact, states.known):
+            for follow in self.reaction.react(fact, key, states[key], shared):
+                context = Context(
+                    actor=Actor("system", self.reaction.name),
+                    at=fact.occurred_at,
+                    command_id=f"reaction:{self.reaction.name}:{fact.event_id}:{key}:{follow.key}"[:200],
+                    correlation_id=fact.correlation_id or str(fact.event_id),
+                    causation_id=str(fact.event_id),
+                    reason=follow.reason,
+                )
+                requests.append(own_request(follow.command, context))
+        return requests
+
+
+class _States:
+    """The states of one reaction that a page of facts touches."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection, self._name = connection, name
+        self._loaded: dict[str, dict[str, Any]] = {}
+
+    def known(self) -> Sequence[str]:
+        query = sa.select(reaction_states.c.key).where(reaction_states.c.reaction == self._name)
+        return sorted({*self._connection.scalars(query), *self._loaded})
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        if key not in self._loaded:
+            query = sa.select(reaction_states.c.state).where(
+                reaction_states.c.reaction == self._name, reaction_states.c.key == key
+            )
+            found = self._connection.scalar(query)
+            self._loaded[key] = json.loads(found) if found else {}
+        return self._loaded[key]
+
+    def save(self, connection: Connection) -> None:
+        rows = [{"reaction": self._name, "key": k, "state": json.dumps(v)} for k, v in self._loaded.items()]
+        for start in range(0, len(rows), PAGE):
+            part = rows[start : start + PAGE]
+            keys = [row["key"] for row in part]
+            connection.execute(
+                reaction_states.delete().where(
+                    reaction_states.c.reaction == self._name, reaction_states.c.key.in_(keys)
+                )
+            )
+            connection.execute(reaction_states.insert(), part)

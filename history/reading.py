@@ -1,0 +1,52 @@
+"""Reading the log: facts in order of position, and what the store knows of itself."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from domain.kernel import Fact
+from history.database import Database
+from history.mapper import Mapper
+from history.persons import Persons
+from history.recorder import last_position
+from history.tables import events
+
+PAGE = 1_000
+
+
+class Log:
+    """The one history, to be read."""
+
+    def __init__(self, database: Database, mapper: Mapper, persons: Persons) -> None:
+        self.database, self.mapper, self.persons = database, mapper, persons
+
+    def head(self) -> int:
+        """Return the newest position, 0 in an empty log."""
+        with self.database.read() as connection:
+            return last_position(connection)
+
+    def rows(self, connection: Connection, after: int, limit: int, *where: sa.ColumnElement[bool]) -> Sequence[Any]:
+        """Return rows of the events table after a position, oldest first."""
+        query = sa.select(events).where(events.c.position > after, *where).order_by(events.c.position).limit(limit)
+        return connection.execute(query).all()
+
+    def facts(
+        self, after: int = 0, limit: int = PAGE, *where: sa.ColumnElement[bool], opened: bool = False
+    ) -> list[Fact]:
+        """Return facts after a position, oldest first; ``opened`` with personal data in the clear."""
+        with self.database.read() as connection:
+            rows = self.rows(connection, after, limit, *where)
+            facts = [self.mapper.fact(row) for row in rows]
+            if not opened:
+                return facts
+            persons = {f.event.person for f in facts if f.event.person and self.mapper.sealed(f.event)}
+            keys = self.persons.keys(connection, persons)
+            return [self.mapper.fact(row, keys) for row in rows]
+
+    def follow(self, *where: sa.ColumnElement[bool], after: int = 0, opened: bool = False) -> Iterator[Fact]:
+        """Yield all facts after a position, page by page."""
+        while facts := self.facts(after, PAGE, *where, opened=opened):
+            yield from facts
+            after = facts[-1].position

@@ -1,0 +1,125 @@
+"""Where commands find aggregates: a cache of those used lately, filled with one query for a whole batch."""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable
+from typing import TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from domain.kernel import Aggregate, Context, Event, Unknown
+from history.mapper import Mapper
+from history.persons import Persons
+from history.tables import events
+
+A = TypeVar("A", bound=Aggregate)
+CACHED_AGGREGATES = 20_000
+IDS_PER_QUERY = 500
+
+
+class Aggregates:
+    """The aggregates as the newest committed event left them, and what the batch at hand has changed since.
+
+    Only the writer uses it, under the append lock. An entry of None says that the stream is empty.
+    """
+
+    def __init__(self, mapper: Mapper, persons: Persons, capacity: int = CACHED_AGGREGATES) -> None:
+        self._mapper, self._persons, self._capacity = mapper, persons, capacity
+        self._cache: OrderedDict[UUID, Aggregate | None] = OrderedDict()
+        self._decided: defaultdict[UUID, list[Event]] = defaultdict(list)
+        self._touched: dict[UUID, Aggregate] = {}
+        self._connection: Connection | None = None
+
+    def begin(self, connection: Connection) -> None:
+        """Start a batch in the transaction of this connection."""
+        self._connection = connection
+        self._decided.clear()
+        self._touched.clear()
+
+    def end(self) -> None:
+        """Finish a batch that was committed."""
+        self._connection = None
+        while len(self._cache) > self._capacity:
+            self._cache.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything, after a batch that was not committed."""
+        self._cache.clear()
+        self._connection = None
+
+    def evict(self, streams: Iterable[UUID]) -> None:
+        """Forget streams that somebody else has appended to."""
+        for stream in streams:
+            self._cache.pop(stream, None)
+
+    def fetch(self, streams: Iterable[UUID]) -> None:
+        """Bring streams into the cache that are not in it."""
+        missing: list[UUID] = []
+        for stream in dict.fromkeys(streams):
+            if stream in self._cache:
+                self._cache.move_to_end(stream)
+            else:
+                missing.append(stream)
+        for start in range(0, len(missing), IDS_PER_QUERY):
+            self._load(missing[start : start + IDS_PER_QUERY])
+
+    def _load(self, streams: list[UUID]) -> None:
+        assert self._connection is not None  # noqa: S101 - within a batch
+        query = (
+            sa.select(events.c.stream_id, events.c.version, events.c.topic, events.c.data, events.c.occurred_at)
+            .where(events.c.stream_id.in_(streams))
+            .order_by(events.c.stream_id, events.c.version)
+        )
+        rows = self._connection.execute(query).all()
+        for stream in streams:
+            self._cache[stream] = None
+        sealed = [self._mapper.decode(row.topic, row.data, row.stream_id, row.version)[0] for row in rows]
+        persons = {event.person for event in sealed if self._mapper.sealed(event) and event.person}
+        keys = self._persons.keys(self._connection, persons) if persons else {}
+        for row, event in zip(rows, sealed, strict=True):
+            if persons and self._mapper.sealed(event):
+                event, _ = self._mapper.decode(row.topic, row.data, row.stream_id, row.version, keys)  # noqa: PLW2901
+            vars(event)["timestamp"] = row.occurred_at
+            self._cache[row.stream_id] = event.mutate(self._cache[row.stream_id])
+
+    def find(self, kind: type[A], key: UUID) -> A | None:
+        """Return the aggregate, or None where there is none."""
+        if key not in self._cache:
+            self.fetch((key,))
+        aggregate = self._cache[key]
+        if aggregate is not None:
+            self._touched[key] = aggregate
+        return aggregate if isinstance(aggregate, kind) else None
+
+    def get(self, kind: type[A], key: UUID, reference: str = "") -> A:
+        """Return the aggregate; raise Unknown (``noun.unknown``) where there is none."""
+        aggregate = self.find(kind, key)
+        if aggregate is None:
+            named = f" “{reference}”" if reference else ""
+            raise Unknown(f"{kind.noun}.unknown", f"There is no {kind.noun}{named}.")
+        return aggregate
+
+    def add(self, aggregate: Aggregate) -> None:
+        """Bring a new aggregate on stage."""
+        self._cache[aggregate.id] = self._touched[aggregate.id] = aggregate
+
+    def collect(self, context: Context) -> list[Event]:
+        """Take what the command just decided, in the order in which its aggregates were touched."""
+        decided: list[Event] = []
+        for key, aggregate in self._touched.items():
+            for event in aggregate.collect(context):
+                self._decided[key].append(event)
+                decided.append(event)
+        self._touched.clear()
+        return decided
+
+    def discard(self) -> None:
+        """Undo what a refused command may have changed before it was refused."""
+        for key, aggregate in self._touched.items():
+            if aggregate.pending_events:
+                del self._cache[key]
+                self.fetch((key,))
+                for event in self._decided[key]:
+                    self._cache[key] = event.mutate(self._cache[key])
+        self._touched.clear()
