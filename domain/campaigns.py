@@ -106,13 +106,13 @@ class Campaign(Aggregate, prefix="campaigns"):
 
     class Amended(Event):
         title: str | Unset = UNSET
-        summary: str | None | Unset = UNSET
-        hashtag: str | None | Unset = UNSET
-        goal: Goal | None | Unset = UNSET
-        opens_on: date | None | Unset = UNSET
-        closes_on: date | None | Unset = UNSET
-        time_zone: str | None | Unset = UNSET
-        chapter: UUID | None | Unset = UNSET
+        summary: str | Unset | None = UNSET
+        hashtag: str | Unset | None = UNSET
+        goal: Goal | Unset | None = UNSET
+        opens_on: date | Unset | None = UNSET
+        closes_on: date | Unset | None = UNSET
+        time_zone: str | Unset | None = UNSET
+        chapter: UUID | Unset | None = UNSET
 
         def apply(self, aggregate: "Campaign") -> None:
             assign(aggregate, self)
@@ -177,7 +177,7 @@ class Campaign(Aggregate, prefix="campaigns"):
         except KeyError:
             raise Unknown("ask.unknown", f"The campaign has no ask “{slug}”.") from None
 
-    def amend(self, command: "Amend", chapter: UUID | None | Unset) -> None:
+    def amend(self, command: "Amend", chapter: UUID | Unset | None) -> None:
         """Change what was given; a value of None clears."""
         self.need_editable()
         changed = changes(self, command, "title", "summary", "hashtag", "goal", "opens_on", "closes_on", "time_zone")
@@ -313,13 +313,13 @@ class Amend(CampaignCommand, name="campaigns.amend"):
     """Change a campaign's particulars; null clears one."""
 
     title: Title | Unset = UNSET
-    summary: Text | None | Unset = UNSET
-    hashtag: Title | None | Unset = UNSET
-    goal: Goal | None | Unset = UNSET
-    opens_on: date | None | Unset = UNSET
-    closes_on: date | None | Unset = UNSET
-    time_zone: Title | None | Unset = UNSET
-    chapter: ChapterRef | None | Unset = UNSET
+    summary: Text | Unset | None = UNSET
+    hashtag: Title | Unset | None = UNSET
+    goal: Goal | Unset | None = UNSET
+    opens_on: date | Unset | None = UNSET
+    closes_on: date | Unset | None = UNSET
+    time_zone: Title | Unset | None = UNSET
+    chapter: ChapterRef | Unset | None = UNSET
 
     def decide(self, _context: Context, stage: Stage) -> None:
         """Refused when archived, or when nothing changes."""
@@ -397,6 +397,4 @@ class Archive(CampaignCommand, name="campaigns.archive"):
         self.load(stage).archive()
 
 
-SLICE = Slice(
-    "campaigns", (Campaign,), (Draft, Amend, Frame, AddAsk, Launch, Pause, Resume, Complete, Archive)
-)
+SLICE = Slice("campaigns", (Campaign,), (Draft, Amend, Frame, AddAsk, Launch, Pause, Resume, Complete, Archive))

@@ -25,7 +25,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import eventsourcing.domain
-from eventsourcing.domain import CanInitAggregate, CanMutateAggregate
 from eventsourcing.utils import register_topic
 
 if TYPE_CHECKING:
@@ -203,7 +202,9 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise Invalid("time_zone.unknown", f"There is no time zone “{name}”; use an IANA name such as Europe/Lisbon.") from None
+        raise Invalid(
+            "time_zone.unknown", f"There is no time zone “{name}”; use an IANA name such as Europe/Lisbon."
+        ) from None
 
 
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -241,7 +242,9 @@ class Actor:
         """Read ``kind:name``; raise Invalid where it is not of that form."""
         kind, colon, name = text.partition(":")
         if not colon or kind not in ACTOR_KINDS or not 1 <= len(name) <= MAX_REFERENCE or not name.isprintable():
-            raise Invalid("actor.malformed", f"The actor “{text[:80]}” is not kind:name with a kind of {', '.join(ACTOR_KINDS)}.")
+            raise Invalid(
+                "actor.malformed", f"The actor “{text[:80]}” is not kind:name with a kind of {', '.join(ACTOR_KINDS)}."
+            )
         return cls(kind, name)
 
 
@@ -299,11 +302,11 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
     def __init_subclass__(cls, *, prefix: str = "", noun: str = "", **options: Any) -> None:  # noqa: ANN401
         super().__init_subclass__(**options)
         cls.prefix, cls.noun = prefix, noun or cls.__name__.lower()
-        events = {}
+        events: dict[str, type[Aggregate.Event]] = {}
         for name, value in list(vars(cls).items()):
-            if name in {"Event", "Created"} or not (isinstance(value, type) and issubclass(value, CanMutateAggregate)):
+            if name in {"Event", "Created"} or not (isinstance(value, type) and issubclass(value, Aggregate.Event)):
                 continue
-            value.TOPIC = f"{prefix}.{name}"  # type: ignore[attr-defined]
+            value.TOPIC = f"{prefix}.{name}"
             register_topic(f"{prefix}.{name}", value)
             events[f"{prefix}.{name}"] = value
         cls.events = events
@@ -312,14 +315,14 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
         """Declare the attributes with the values they have before the first event."""
 
     @classmethod
-    def opening(cls) -> type[Event]:
+    def opening(cls) -> type[Created]:
         """Return the event class that creates an aggregate of this class."""
-        return next(event for event in cls.events.values() if issubclass(event, CanInitAggregate))
+        return next(event for event in cls.events.values() if issubclass(event, Aggregate.Created))
 
     @classmethod
     def open(cls, key: UUID, **fields: Any) -> Self:  # noqa: ANN401 - the event class types them
         """Create the aggregate by recording its opening event."""
-        return cls._create(cls.opening(), id=key, **fields)  # type: ignore[arg-type]
+        return cls._create(cls.opening(), id=key, **fields)
 
     def record(self, event: type[Event], **fields: Any) -> None:  # noqa: ANN401 - the event class types them
         """Record that something happened, and apply it."""
@@ -327,7 +330,7 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
 
     def collect(self, context: Context) -> Sequence[Event]:
         """Take the events decided since the last time, each stamped with when it happened."""
-        collected: list[Event] = list(self._pending_events)  # type: ignore[arg-type]
+        collected: list[Aggregate.Event] = list(self._pending_events)  # type: ignore[arg-type]
         self._pending_events.clear()
         for event in collected:
             object.__setattr__(event, "timestamp", context.at)

@@ -1,5 +1,6 @@
 """Supporters: the persons known to the movement, with consent, preferences and chapters."""
 
+from dataclasses import replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -36,7 +37,7 @@ from domain.kernel import (
     zone,
 )
 
-FindableText = Annotated[str | Sealed | Erased | None | Unset, PERSONAL, FINDABLE]
+FindableText = Annotated[str | Sealed | Erased | Unset | None, PERSONAL, FINDABLE]
 UTC_NAME = "UTC"
 
 
@@ -83,9 +84,9 @@ class Supporter(Aggregate, prefix="supporters"):
 
     class Amended(Event):
         email: FindableText = UNSET
-        name: Annotated[str | Sealed | Erased | None | Unset, PERSONAL] = UNSET
-        locale: str | None | Unset = UNSET
-        time_zone: str | None | Unset = UNSET
+        name: Annotated[str | Sealed | Erased | Unset | None, PERSONAL] = UNSET
+        locale: str | Unset | None = UNSET
+        time_zone: str | Unset | None = UNSET
 
         def apply(self, aggregate: "Supporter") -> None:
             assign(aggregate, self)
@@ -261,11 +262,11 @@ class Register(SupporterCommand, name="supporters.register"):
 class Amend(SupporterCommand, name="supporters.amend"):
     """Change a supporter's particulars; null clears one."""
 
-    email: Title | None | Unset = UNSET
-    name: Title | None | Unset = UNSET
-    locale: Title | None | Unset = UNSET
-    time_zone: Title | None | Unset = UNSET
-    chapter: ChapterRef | None | Unset = UNSET
+    email: Title | Unset | None = UNSET
+    name: Title | Unset | None = UNSET
+    locale: Title | Unset | None = UNSET
+    time_zone: Title | Unset | None = UNSET
+    chapter: ChapterRef | Unset | None = UNSET
 
     def decide(self, _context: Context, stage: Stage) -> None:
         """Refused when nothing changes."""
@@ -274,9 +275,7 @@ class Amend(SupporterCommand, name="supporters.amend"):
         supporter = self.load(stage)
         if isinstance(self.chapter, str):
             stage.get(Chapter, identify("chapter", self.chapter), self.chapter).need_open()
-        if isinstance(self.email, str):
-            object.__setattr__(self, "email", check_email(self.email))
-        supporter.amend(self)
+        supporter.amend(replace(self, email=check_email(self.email)) if isinstance(self.email, str) else self)
 
 
 class ConfirmEmail(SupporterCommand, name="supporters.confirm_email"):
@@ -320,9 +319,7 @@ class SetDigest(SupporterCommand, name="supporters.set_digest"):
 
     def decide(self, _context: Context, stage: Stage) -> None:
         """Never refused for a present supporter."""
-        self.load(stage).record(
-            Supporter.DigestSet, frequency=self.frequency, weekday=self.weekday, hour=self.hour
-        )
+        self.load(stage).record(Supporter.DigestSet, frequency=self.frequency, weekday=self.weekday, hour=self.hour)
 
 
 class JoinChapter(SupporterCommand, name="supporters.join_chapter"):
