@@ -142,7 +142,7 @@ class Chapter(Aggregate, prefix="chapters"):
 
 
 def branch(stage: Stage, reference: str | None) -> tuple[UUID | None, frozenset[UUID]]:
-    """Return the id of the chapter referred to, and the ids of it and all above it; raise Unknown if it is not there."""
+    """Return the id of the chapter referred to, and the ids of it and all above it; raise Unknown if there is none."""
     if reference is None:
         return None, frozenset()
     parent = above = identify("chapter", reference)

@@ -423,17 +423,22 @@ class Fact:
 class Reaction(Protocol):
     """A process manager: a pure fold of facts, per key, into a state and the commands that follow from it.
 
-    ``state`` is plain JSON; the engine keeps it per key and hands it back.
+    The engine calls, for each fact of the topics in order: ``share`` once, ``keys`` once, ``react`` for each key. It
+    keeps ``shared`` (of the whole reaction) and each key's ``state`` as plain JSON, both ``{}`` at first, and saves
+    them after the commands that followed were run; so after a crash a fact may come again with the states of before.
     """
 
     name: str
     topics: frozenset[str]
 
+    def share(self, fact: Fact, shared: dict[str, Any]) -> None:
+        """Take into ``shared`` what the fact means for all keys."""
+
     def keys(self, fact: Fact, known: Callable[[], Sequence[str]]) -> Sequence[str]:
         """Name the states the fact touches; ``known`` lists all keys that have a state."""
 
-    def react(self, fact: Fact, key: str, state: dict[str, Any], shared: dict[str, Any]) -> Sequence[Follow]:
-        """Change ``state`` (of this key) or ``shared`` (of the whole reaction) and return what must follow."""
+    def react(self, fact: Fact, key: str, state: dict[str, Any], shared: Mapping[str, Any]) -> Sequence[Follow]:
+        """Change the ``state`` of this key and return what must follow."""
 
 
 @dataclass(frozen=True)
