@@ -16,8 +16,8 @@ from domain.kernel import (
     Context,
     Invalid,
     Slice,
-    Slug,
     Stage,
+    TextRule,
     Title,
     Unknown,
     fields_of,
@@ -52,6 +52,7 @@ SCORABLE: Final = frozenset(
 
 Points = Annotated[float, Between(-1_000_000, 1_000_000)]
 Cap = Annotated[float, Between(0, 1_000_000)]
+AwardName = Annotated[str, TextRule(80, 1)]
 Threshold = Annotated[int, Between(1, 1_000_000)]
 
 
@@ -78,7 +79,7 @@ class Ground:
 class AwardRule:
     """An award given by rule, and taken back when its ground goes away."""
 
-    award: Slug
+    award: AwardName
     title: Title
     when: Ground
 
