@@ -1,0 +1,186 @@
+from datetime import UTC, date, datetime
+
+import pytest
+
+from domain.chapters import Close, Found
+from domain.kernel import Command, identify
+from domain.supporters import (
+    Amend,
+    ConfirmEmail,
+    Erase,
+    Frequency,
+    JoinChapter,
+    LeaveChapter,
+    RecordConsent,
+    Register,
+    SetDigest,
+    SetVisibility,
+    Supporter,
+)
+from tests.domain.story import given, happened
+
+ANNA = identify("supporter", "anna")
+LISBON, PORTO = identify("chapter", "lisbon"), identify("chapter", "porto")
+CHAPTERS = (Found(chapter="lisbon", name="Lisbon"), Found(chapter="porto", name="Porto"))
+REGISTER = Register(supporter="anna", email="anna@example.org", name="Anna", time_zone="Europe/Lisbon")
+CLOSED = Close(chapter="porto")
+ERASE = Erase(supporter="anna")
+
+
+def test_register_with_everything() -> None:
+    command = Register(
+        supporter="anna",
+        email="Anna@EXAMPLE.org",
+        name="Anna",
+        locale="pt-PT",
+        time_zone="Europe/Lisbon",
+        chapter="lisbon",
+        source="street",
+    )
+    given(*CHAPTERS).when(command).then(
+        happened(
+            Supporter.Registered,
+            email="Anna@example.org",
+            name="Anna",
+            locale="pt-PT",
+            time_zone="Europe/Lisbon",
+            source="street",
+        ),
+        happened(Supporter.ChapterJoined, chapter=LISBON),
+    )
+
+
+def test_register_with_nothing() -> None:
+    given().when(Register(supporter="anna")).then(happened(Supporter.Registered))
+
+
+def test_the_event_is_about_the_supporter() -> None:
+    assert given(REGISTER).facts[0].event.person == ANNA
+
+
+def test_amend_changes_what_differs_and_null_clears() -> None:
+    given(REGISTER).when(Amend(supporter="anna", email="anna@EXAMPLE.org", name=None, locale="pt")).then(
+        happened(Supporter.Amended, name=None, locale="pt")
+    ).when(Amend(supporter="anna", name=None)).refused("supporter.unchanged")
+
+
+def test_a_new_address_has_to_be_confirmed_again() -> None:
+    confirm = ConfirmEmail(supporter="anna")
+    story = given(REGISTER).when(confirm).then(happened(Supporter.EmailConfirmed))
+    story.when(confirm).refused("supporter.already_confirmed")
+    story.when(Amend(supporter="anna", name="Ana")).then(happened(Supporter.Amended, name="Ana"))
+    story.when(confirm).refused("supporter.already_confirmed")
+    story.when(Amend(supporter="anna", email="ana@example.org")).then(
+        happened(Supporter.Amended, email="ana@example.org")
+    )
+    story.when(confirm).then(happened(Supporter.EmailConfirmed))
+
+
+def test_amending_the_chapter_leaves_the_present_one_and_joins_the_new_one() -> None:
+    story = given(*CHAPTERS, Register(supporter="anna", chapter="lisbon"))
+    story.when(Amend(supporter="anna", chapter="porto")).then(
+        happened(Supporter.ChapterLeft, chapter=LISBON), happened(Supporter.ChapterJoined, chapter=PORTO)
+    )
+    story.when(Amend(supporter="anna", chapter="porto")).refused("supporter.unchanged")
+    story.and_given(JoinChapter(supporter="anna", chapter="lisbon"))
+    story.when(Amend(supporter="anna", chapter="porto")).then(happened(Supporter.ChapterLeft, chapter=LISBON))
+    story.when(Amend(supporter="anna", chapter=None)).then(happened(Supporter.ChapterLeft, chapter=PORTO))
+    story.when(Amend(supporter="anna", chapter="lisbon")).then(happened(Supporter.ChapterJoined, chapter=LISBON))
+
+
+def test_preferences() -> None:
+    story = given(REGISTER)
+    story.when(RecordConsent(supporter="anna", topic="digest", granted=True, wording="Yes, write to me")).then(
+        happened(Supporter.ConsentRecorded, subject="digest", granted=True, wording="Yes, write to me")
+    )
+    story.when(RecordConsent(supporter="anna", topic="digest", granted=False, wording="Stop")).then(
+        happened(Supporter.ConsentRecorded, subject="digest", granted=False, wording="Stop")
+    )
+    assert story.stage.get(Supporter, ANNA).consents == {"digest": False}
+    story.when(SetVisibility(supporter="anna", public=True, display_name="A.")).then(
+        happened(Supporter.VisibilitySet, public=True, display_name="A.")
+    )
+    story.when(SetDigest(supporter="anna", frequency=Frequency.WEEKLY, weekday=1, hour=8)).then(
+        happened(Supporter.DigestSet, frequency=Frequency.WEEKLY, weekday=1, hour=8)
+    )
+
+
+def test_join_and_leave_a_chapter() -> None:
+    join, leave = JoinChapter(supporter="anna", chapter="lisbon"), LeaveChapter(supporter="anna", chapter="lisbon")
+    given(*CHAPTERS, REGISTER).when(join).then(happened(Supporter.ChapterJoined, chapter=LISBON)).when(join).refused(
+        "supporter.already_member"
+    ).and_given(Close(chapter="lisbon")).when(leave).then(happened(Supporter.ChapterLeft, chapter=LISBON)).when(
+        leave
+    ).refused("supporter.not_a_member")
+
+
+def test_erase_forgets_what_the_person_gave() -> None:
+    story = given(REGISTER, ConfirmEmail(supporter="anna"))
+    story.when(ERASE, reason=" ").refused("command.reason_missing")
+    story.when(ERASE, reason="She asked.").then(happened(Supporter.Erased))
+    anna = story.stage.get(Supporter, ANNA)
+    assert (anna.email, anna.name, anna.email_confirmed) == (None, None, False)
+    assert story.facts[-1].event.forgets_person
+    story.when(ERASE, reason="She asked.").refused("supporter.already_erased")
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "day"),
+    [
+        ("Europe/Lisbon", datetime(2024, 5, 1, 23, 30, tzinfo=UTC), date(2024, 5, 2)),
+        ("America/New_York", datetime(2024, 5, 1, 3, 30, tzinfo=UTC), date(2024, 4, 30)),
+        (None, datetime(2024, 5, 1, 23, 30, tzinfo=UTC), date(2024, 5, 1)),
+    ],
+)
+def test_a_day_belongs_to_the_person(zone: str | None, at: datetime, day: date) -> None:
+    story = given(Register(supporter="anna", time_zone=zone))
+    assert story.stage.get(Supporter, ANNA).local_day(at) == day
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "code"),
+    [
+        ((REGISTER,), REGISTER, "supporter.exists"),
+        ((REGISTER, ERASE), REGISTER, "supporter.exists"),
+        ((), Register(supporter="anna", email="anna"), "email.malformed"),
+        ((), Register(supporter="anna", locale="not a tag"), "locale.malformed"),
+        ((), Register(supporter="anna", time_zone="Mars/Base"), "time_zone.unknown"),
+        ((), Register(supporter="anna", chapter="nowhere"), "chapter.unknown"),
+        ((*CHAPTERS, CLOSED), Register(supporter="anna", chapter="porto"), "chapter.closed"),
+        ((), Amend(supporter="anna", name="A"), "supporter.unknown"),
+        ((REGISTER,), Amend(supporter="anna", name="Anna"), "supporter.unchanged"),
+        ((REGISTER,), Amend(supporter="anna", email="anna"), "email.malformed"),
+        ((REGISTER,), Amend(supporter="anna", locale="not a tag"), "locale.malformed"),
+        ((REGISTER,), Amend(supporter="anna", time_zone="Mars/Base"), "time_zone.unknown"),
+        ((REGISTER,), Amend(supporter="anna", chapter="nowhere"), "chapter.unknown"),
+        ((*CHAPTERS, REGISTER, CLOSED), Amend(supporter="anna", chapter="porto"), "chapter.closed"),
+        ((Register(supporter="anna"),), ConfirmEmail(supporter="anna"), "supporter.without_email"),
+        (
+            (*CHAPTERS, REGISTER, CLOSED),
+            JoinChapter(supporter="anna", chapter="porto"),
+            "chapter.closed",
+        ),
+        ((REGISTER,), JoinChapter(supporter="anna", chapter="nowhere"), "chapter.unknown"),
+        ((REGISTER,), LeaveChapter(supporter="anna", chapter="nowhere"), "chapter.unknown"),
+        ((*CHAPTERS, REGISTER), LeaveChapter(supporter="anna", chapter="porto"), "supporter.not_a_member"),
+        ((), ERASE, "supporter.unknown"),
+    ],
+)
+def test_refused(before: tuple[Command, ...], command: Command, code: str) -> None:
+    given(*before).when(command, reason="It had to be.").refused(code)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Amend(supporter="anna", name="A"),
+        ConfirmEmail(supporter="anna"),
+        RecordConsent(supporter="anna", topic="digest", granted=True, wording="Yes"),
+        SetVisibility(supporter="anna", public=True),
+        SetDigest(supporter="anna", frequency=Frequency.OFF),
+        JoinChapter(supporter="anna", chapter="lisbon"),
+        LeaveChapter(supporter="anna", chapter="lisbon"),
+    ],
+)
+def test_the_erased_take_no_more_part(command: Command) -> None:
+    given(*CHAPTERS, Register(supporter="anna", chapter="lisbon"), ERASE).when(command).refused("supporter.erased")
