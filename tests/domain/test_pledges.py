@@ -142,79 +142,18 @@ def test_check_ins_go_on_when_the_campaign_ends_and_the_ask_was_promised() -> No
     ("before", "command", "code"),
     [
         ((), MAKE, "campaign.unknown"),
-        (
-            (
-                *WORLD[:3],
-                WORLD[-1],
-            ),
-            MAKE,
-            "campaign.not_launched",
-        ),
-        (
-            (
-                *WORLD,
-                Pause(campaign="spring"),
-            ),
-            MAKE,
-            "campaign.not_launched",
-        ),
+        ((*WORLD[:3], WORLD[-1]), MAKE, "campaign.not_launched"),
+        ((*WORLD, Pause(campaign="spring")), MAKE, "campaign.not_launched"),
         (WORLD, Make(campaign="spring", ask="other", supporter="anna"), "ask.unknown"),
         (WORLD[:-1], MAKE, "supporter.unknown"),
-        (
-            (
-                *WORLD,
-                ERASE,
-            ),
-            MAKE,
-            "supporter.erased",
-        ),
-        (
-            (
-                *WORLD,
-                MAKE,
-            ),
-            MAKE,
-            "pledge.already_active",
-        ),
-        (
-            (
-                *WORLD,
-                MAKE,
-                KEEP,
-            ),
-            MAKE,
-            "pledge.already_kept",
-        ),
-        (
-            (
-                *WORLD,
-                MAKE,
-                WITHDRAW,
-                Pause(campaign="spring"),
-            ),
-            MAKE,
-            "campaign.not_launched",
-        ),
+        ((*WORLD, ERASE), MAKE, "supporter.erased"),
+        ((*WORLD, MAKE), MAKE, "pledge.already_active"),
+        ((*WORLD, MAKE, KEEP), MAKE, "pledge.already_kept"),
+        ((*WORLD, MAKE, WITHDRAW, Pause(campaign="spring")), MAKE, "campaign.not_launched"),
         (WORLD, check_in(MADE_ON), "pledge.unknown"),
         (WORLD[:-1], check_in(MADE_ON), "supporter.unknown"),
-        (
-            (
-                *WORLD,
-                MAKE,
-                ERASE,
-            ),
-            check_in(MADE_ON),
-            "supporter.erased",
-        ),
-        (
-            (
-                *WORLD,
-                MAKE,
-                ERASE,
-            ),
-            AMEND,
-            "supporter.erased",
-        ),
+        ((*WORLD, MAKE, ERASE), check_in(MADE_ON), "supporter.erased"),
+        ((*WORLD, MAKE, ERASE), AMEND, "supporter.erased"),
         (WORLD, AMEND, "pledge.unknown"),
         (WORLD, KEEP, "pledge.unknown"),
         (WORLD, LAPSE, "pledge.unknown"),
