@@ -1,0 +1,1 @@
+"""What can be seen: read models, each a fold of events into its own tables."""

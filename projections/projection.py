@@ -1,0 +1,131 @@
+"""What a read model is: tables of its own, a fold of events into them, and the questions they answer."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Column, Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
+from sqlalchemy.schema import SchemaItem
+
+from domain.kernel import Event, Fact, Sealed
+from projections.changes import Changes
+
+E = TypeVar("E", bound=Event)
+Handler = Callable[[Any, Fact, Any, Changes], None]
+
+
+class SealedText(TypeDecorator[Sealed]):
+    """Personal data in a read model: as it is sealed in the log, so that erasing the key erases it here too."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Sealed | None, _dialect: Dialect) -> str | None:
+        """Write what is needed to open it later."""
+        if value is None:
+            return None
+        return json.dumps([str(value.person), str(value.stream), value.version, value.field, value.box])
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> Sealed | None:  # noqa: ANN401
+        """Read it back, still sealed."""
+        if value is None:
+            return None
+        person, stream, version, field, box = json.loads(value)
+        return Sealed(UUID(person), UUID(stream), version, field, box)
+
+
+class Json(TypeDecorator[Any]):
+    """A value as JSON text, the same on every database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any | None, _dialect: Dialect) -> str | None:  # noqa: ANN401
+        """Write it with sorted keys, so that equal values are equal text."""
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: Any | None, _dialect: Dialect) -> Any:  # noqa: ANN401
+        """Read it back."""
+        return None if value is None else json.loads(value)
+
+
+def sealed(value: object) -> Sealed | None:
+    """Return a personal field of an event as projections see it: sealed, or None where nothing was given."""
+    return value if isinstance(value, Sealed) else None
+
+
+def on(*events: type[Event]) -> Callable[[Handler], Handler]:
+    """Mark a method ``(self, fact, event, changes)`` as the fold of these events."""
+
+    def mark(method: Handler) -> Handler:
+        method.topics = tuple(event.TOPIC for event in events)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Projection:
+    """A read model in one build of its tables (``campaigns_v3``).
+
+    A subclass names itself, declares its tables in ``define`` with ``self.table``, folds events in methods marked with
+    ``@on``, and answers questions in methods that take a connection. It writes no tables but its own. Change
+    ``version`` with the shape of the tables or the meaning of the fold: the tables are then built anew beside the old.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    handlers: ClassVar[dict[str, Handler]] = {}
+
+    def __init_subclass__(cls, *, name: str, version: int = 1) -> None:
+        super().__init_subclass__()
+        cls.name, cls.version = name, version
+        cls.handlers = {
+            topic: method
+            for method in vars(cls).values()
+            for topic in getattr(method, "topics", ())
+            if callable(method)
+        }
+
+    def __init__(self, build: int) -> None:
+        self.build = build
+        self.metadata = MetaData()
+        self.define()
+
+    def define(self) -> None:
+        """Declare the tables."""
+        raise NotImplementedError
+
+    def table(self, name: str, *items: SchemaItem, index: Iterable[Sequence[str]] = ()) -> Table:
+        """Declare a table of this build; ``index`` lists the columns of further indexes."""
+        table = Table(f"{name}_v{self.build}", self.metadata, *items)
+        for columns in index:
+            Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
+        return table
+
+    def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
+        """Fold a batch of facts; the runner flushes the changes and moves the checkpoint in the same transaction."""
+        self.prepare(facts, changes)
+        handlers = self.handlers
+        for fact in facts:
+            handler = handlers.get(fact.event.TOPIC)
+            if handler is not None:
+                handler(self, fact, fact.event, changes)
+        self.finish(changes)
+
+    def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
+        """Read what the fold of this batch needs, together."""
+
+    def finish(self, changes: Changes) -> None:
+        """Compute what depends on the batch as a whole."""
+
+    def create(self, connection: Connection) -> None:
+        """Create the tables of this build."""
+        self.metadata.create_all(connection)
+
+    def drop(self, connection: Connection) -> None:
+        """Drop the tables of this build."""
+        self.metadata.drop_all(connection)
+
+
+__all__ = ["Changes", "Column", "Json", "Projection", "SealedText", "on", "sealed"]
