@@ -160,7 +160,7 @@ COUNTS: Final[Mapping[str, Callable[[State, int], int]]] = {
     "kept": kept_challenges,
     "verified_actions": verified_actions,
 }
-SAID: Final = {"streak": "a streak of {}", "kept": "{} kept challenges", "verified_actions": "{} verified actions"}
+SAID: Final = {"streak": "a streak of {}", "kept": "kept challenges: {}", "verified_actions": "verified actions: {}"}
 
 
 def said(rule: Rule) -> str:
@@ -182,7 +182,7 @@ def give(given: dict[str, Any], key: str) -> tuple[Follow, Follow]:
         recognition=recognition,
         title=rule["title"],
         recipient=Recipient(kind=RecipientKind.SUPPORTER, id=key),
-        citation=f"By the published rules: {said(rule)}.",
+        citation=f"By the published rules ({said(rule)}).",
     )
     return (
         Follow(nominate, f"nominate:{rule['award']}"),
@@ -195,7 +195,9 @@ def take_back(given: dict[str, Any], key: str, fact: Fact) -> Follow:
     rule = given["held"]
     gone = GONE[fact.topic].format(fact.stream)
     revoke = Revoke(recognition=reference(rule, key, given["number"]))
-    return Follow(revoke, f"revoke:{rule['award']}", f"{gone}; {said(rule)} is no longer reached.")
+    return Follow(
+        revoke, f"revoke:{rule['award']}", f"{gone}, and with it went what the award was given for ({said(rule)})."
+    )
 
 
 SLICE = Slice("awards", (), (), (AutomaticAwards(),))
