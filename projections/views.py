@@ -40,6 +40,9 @@ class AsOf:
         return self.position is None and self.occurred_by is None
 
 
+PRESENT: Final = AsOf()
+
+
 class Views:
     """Read models in one consistent state; ``views[Campaigns].find(views.connection, key)``."""
 
@@ -71,7 +74,7 @@ class Reader:
         self._mutex = threading.Lock()
 
     @contextmanager
-    def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = AsOf()) -> Iterator[Views]:
+    def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = PRESENT) -> Iterator[Views]:
         """Give views of the present, or of ``kinds`` as of a point of history."""
         if not as_of.live:
             engine, position = self._replayed(kinds, as_of)
