@@ -104,6 +104,25 @@ store = Table(
 )
 """What belongs to the store as a whole: its identity, a check value of its master key."""
 
+subtrees = Table(
+    "subtrees",
+    metadata,
+    Column("level", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInt, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""Merkle hashes of 256^level events, level 1 and up, so that a root needs few reads: derived, and can be rebuilt."""
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("size", BigInt, primary_key=True, autoincrement=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("note", Text),
+    Column("signed_at", Moment),
+)
+"""Sizes and roots the log has committed itself to, written before the signed note exists."""
+
 projections = Table(
     "projections",
     metadata,
