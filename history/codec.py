@@ -5,9 +5,10 @@ import functools
 import re
 import types
 import typing
+import unicodedata
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -24,6 +25,10 @@ from domain.kernel import (
 )
 
 Builder = Callable[[Any], Any]
+
+MAX_SHOWN: Final = 80
+LONGEST_DECOMPOSITION: Final = 4
+"""No character of Unicode decomposes into more than four, so a longer text cannot become short enough in NFC."""
 
 
 class Shape:
@@ -59,27 +64,68 @@ class Shape:
             if value is msgspec.UNSET:
                 value = UNSET
             elif value is not None and name in self.builders:
-                value = self.builders[name](value)
+                try:
+                    value = self.builders[name](value)
+                except Invalid as error:
+                    raise _Within(name, error) from None
             values[name] = value
         return self.cls(**values)
 
 
-@functools.cache
+class _Within(Invalid):
+    """A value that a builder refused, with the path to it."""
+
+    path: str
+
+    def __init__(self, name: str, error: Invalid) -> None:
+        super().__init__(error.code, error.message)
+        self.path = f"{name}.{error.path}" if isinstance(error, _Within) else name
+
+
+_shapes: dict[type[Any], Shape] = {}
+
+
 def shape(cls: type[Any]) -> Shape:
     """Return the shape of a dataclass."""
-    return Shape(cls)
+    found = _shapes.get(cls)
+    if found is None:
+        found = _shapes[cls] = Shape(cls)
+    return found
+
+
+def printed(text: str) -> str:
+    """Return what somebody sent so that it can stand in a message: in quotation marks, short, nothing hidden."""
+    shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+    return f"“{shown}”" if shown.isprintable() else f"“{shown.encode('unicode_escape').decode()}”"
+
+
+def text_of(longest: int, shortest: int = 0) -> Builder:
+    """Return what cleans a text and measures it: in NFC, as it is recorded, not as it came."""
+
+    def clean(text: str) -> str:
+        if len(text) <= longest * LONGEST_DECOMPOSITION:
+            text = clean_text(text)
+        if len(text) > longest:
+            raise Invalid("command.wrong_length", f"must have at most {longest} characters.")
+        if len(text) < shortest:
+            raise Invalid("command.wrong_length", _too_short(shortest))
+        return text
+
+    return clean
+
+
+def _too_short(shortest: int) -> str:
+    return "must not be empty." if shortest == 1 else f"must have at least {shortest} characters."
 
 
 def check_reference(text: str) -> str:
     """Return the reference; raise Invalid where it holds a control character."""
-    if not text.isprintable() and any(
-        ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or 0xD800 <= ord(c) < 0xE000 for c in text
-    ):
-        raise Invalid("reference.control_character", "A reference must not hold control characters.")
+    if not text.isprintable() and any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+        raise Invalid("reference.control_character", "must not hold control characters.")
     return text
 
 
-def reading(hint: Any) -> tuple[Any, Builder | None]:  # noqa: ANN401, PLR0911 - annotations are of any type
+def reading(hint: Any) -> tuple[Any, Builder | None]:  # noqa: ANN401 - annotations are of any type
     """Return the annotation that msgspec reads for ours, and what is to be done with the value read."""
     origin = get_origin(hint)
     if origin is Annotated:
@@ -88,17 +134,29 @@ def reading(hint: Any) -> tuple[Any, Builder | None]:  # noqa: ANN401, PLR0911 -
         return _union(get_args(hint))
     if origin is tuple:
         inner, builder = reading(get_args(hint)[0])
-        return tuple[inner, ...], (lambda items: tuple(map(builder, items))) if builder else None
+        return tuple.__class_getitem__((inner, ...)), _each(builder) if builder else None
     if origin in {dict, Mapping} or origin is getattr(typing, "Mapping", None):
         key, value = get_args(hint)
         inner, builder = reading(value)
-        if builder:
-            return dict[key, inner], lambda items: {k: builder(v) for k, v in items.items()}
-        return dict[key, inner], None
+        read_as = dict.__class_getitem__((key, inner))
+        return read_as, (lambda items: {k: builder(v) for k, v in items.items()}) if builder else None
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         nested = shape(hint)
         return nested.struct, nested.build
     return hint, None
+
+
+def _each(builder: Builder) -> Builder:
+    def build(items: tuple[Any, ...]) -> tuple[Any, ...]:
+        built = []
+        for index, item in enumerate(items):
+            try:
+                built.append(builder(item))
+            except Invalid as error:
+                raise _Within(f"[{index}]", error) from None
+        return tuple(built)
+
+    return build
 
 
 def _annotated(base: Any, *marks: object) -> tuple[Any, Builder | None]:  # noqa: ANN401
@@ -111,7 +169,8 @@ def _annotated(base: Any, *marks: object) -> tuple[Any, Builder | None]:  # noqa
                 )
                 return Annotated[str, meta], check_reference
             case TextRule(longest, shortest):
-                return Annotated[str, msgspec.Meta(min_length=shortest, max_length=longest)], clean_text
+                lengths = {"minLength": shortest, "maxLength": longest}
+                return Annotated[str, msgspec.Meta(extra_json_schema=lengths)], text_of(longest, shortest)
             case Between(least, most):
                 hint = Annotated[hint, msgspec.Meta(ge=least, le=most)]
             case _:
@@ -133,39 +192,104 @@ def _union(members: tuple[Any, ...]) -> tuple[Any, Builder | None]:
     return functools.reduce(lambda a, b: a | b, hints), builders[0] if builders else None
 
 
-_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"contains unknown field `(?P<field>.*?)`"), "command.unknown_field"),
-    (re.compile(r"missing required field `(?P<field>.*?)`"), "command.missing_field"),
-    (re.compile(r"of length"), "command.wrong_length"),
-    (re.compile(r"Invalid enum value"), "command.invalid_value"),
-    (re.compile(r"encoded date|encoded datetime"), "command.invalid_date"),
-    (re.compile(r"with a timezone component"), "command.time_without_offset"),
-    (re.compile(r"Expected `(int|float)` (<=|>=)"), "command.out_of_range"),
-    (re.compile(r"Expected"), "command.wrong_type"),
+_KINDS: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+    "object": "an object",
+    "array": "a list",
+    "date": "a date (YYYY-MM-DD)",
+    "datetime": "a time (RFC 3339)",
+}
+
+
+def _wrong_type(found: re.Match[str]) -> str:
+    *most, last = [_KINDS.get(kind, kind) for kind in found["wanted"].split(" | ")]
+    wanted = f"{', '.join(most)} or {last}" if most else last
+    got = "a fraction" if found["got"] == "float" else _KINDS.get(found["got"], found["got"])
+    return f"must be {wanted}, not {got}."
+
+
+def _out_of_range(found: re.Match[str]) -> str:
+    return f"must be at {'least' if found['sign'] == '>=' else 'most'} {float(found['bound']):,.10g}."
+
+
+def _wrong_length(found: re.Match[str]) -> str:
+    return f"must have at most {found['n']} characters." if found["sign"] == "<=" else _too_short(int(found["n"]))
+
+
+_RULES: Final[tuple[tuple[re.Pattern[str], str, Callable[[re.Match[str]], str]], ...]] = tuple(
+    (re.compile(pattern, re.DOTALL), code, say)
+    for pattern, code, say in (
+        (
+            "contains unknown field `(?P<field>.*?)`?$",
+            "command.unknown_field",
+            lambda found: f"has no field {printed(found['field'])}.",
+        ),
+        (
+            "missing required field `(?P<field>.*?)`?$",
+            "command.missing_field",
+            lambda found: f"needs the field {printed(found['field'])}.",
+        ),
+        ("of length (?P<sign><=|>=) (?P<n>[0-9]+)", "command.wrong_length", _wrong_length),
+        (
+            "Invalid enum value '?(?P<value>.*?)'?$",
+            "command.invalid_value",
+            lambda found: f"cannot be {printed(found['value'])}; `groundswell commands` lists what it can be.",
+        ),
+        ("encoded datetime", "command.invalid_date", lambda _: "is not a time such as 2016-12-13T18:00:00+01:00."),
+        ("encoded date", "command.invalid_date", lambda _: "is not a date of the calendar (YYYY-MM-DD)."),
+        (
+            "with a timezone component",
+            "command.time_without_offset",
+            lambda _: "needs its offset from UTC, as in 2016-12-13T18:00:00Z or 2016-12-13T18:00:00+01:00.",
+        ),
+        ("Expected `(int|float)` (?P<sign><=|>=) (?P<bound>[-+.e0-9]+)", "command.out_of_range", _out_of_range),
+        ("out of range", "command.out_of_range", lambda _: "holds a number that is too large."),
+        ("Expected `(?P<wanted>.*)`, got `(?P<got>.*)`", "command.wrong_type", _wrong_type),
+    )
 )
 
 
+_PATH: Final = re.compile(r" - at `\$(?P<path>[\w.\[\]]*)`$")
+
+
 def refusal(error: msgspec.ValidationError, where: str) -> Invalid:
-    """Say what is wrong with a value, where it stands, and with which code."""
-    said, _, path = str(error).partition(" - at `")
-    path = where + path.rstrip("`").removeprefix("$")
-    for pattern, code in _RULES:
+    """Say what is wrong with a value, where it stands (``data.place.latitude``), and with which code."""
+    said, path = str(error), ""
+    if found := _PATH.search(said):
+        said, path = said[: found.start()], found["path"].replace("[...]", "")
+    path = (where + path).removeprefix(".") or "The command"
+    for pattern, code, say in _RULES:
         if found := pattern.search(said):
-            field = found.groupdict().get("field")
-            if field is not None:
-                said = f"{'unknown' if code.endswith('unknown_field') else 'missing'} field “{field}”"
-            return Invalid(code, f"{path}: {said}.")
-    return Invalid("command.invalid_value", f"{path}: {said}.")
+            return Invalid(code, f"{path} {say(found)}")
+    return Invalid("command.invalid_value", f"{path} cannot be read: {said}.")
+
+
+def placed(error: Invalid, where: str) -> Invalid:
+    """Say where a value stands that was refused for what it holds."""
+    path = f"{where}.{error.path}".replace(".[", "[") if isinstance(error, _Within) else where
+    return Invalid(error.code, f"{path}{' ' if error.message[0].islower() else ': '}{error.message}")
 
 
 def read_command(cls: type[Command], data: object) -> Command:
     """Read the data of a command; raise Invalid, saying which field is wrong."""
     try:
         struct = msgspec.convert(data, shape(cls).struct)
+        command: Command = shape(cls).build(struct)
     except msgspec.ValidationError as error:
         raise refusal(error, "data") from None
-    command: Command = shape(cls).build(struct)
+    except Invalid as error:
+        raise placed(error, "data") from None
     return command
+
+
+def fields_given(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    """Return the fields of a dataclass that differ from their defaults."""
+    fields = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {field.name: found for field, found in fields if found is not field.default and found != field.default}
 
 
 def plain(value: object) -> object:
