@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -26,6 +27,12 @@ class Log:
         """Return the newest position, 0 in an empty log."""
         with self.database.read() as connection:
             return last_position(connection)
+
+    def version(self, stream: UUID) -> int:
+        """Return the version of a stream, 0 where it is empty."""
+        with self.database.read() as connection:
+            query = sa.select(sa.func.max(events.c.version)).where(events.c.stream_id == stream)
+            return connection.scalar(query) or 0
 
     def rows(self, connection: Connection, after: int, limit: int, *where: sa.ColumnElement[bool]) -> Sequence[Any]:
         """Return rows of the events table after a position, oldest first."""

@@ -1,0 +1,1 @@
+"""The doors: HTTP, pages, the command line, settings, and the composition root."""

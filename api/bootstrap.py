@@ -1,0 +1,143 @@
+"""The composition root: lists what the application is made of, and puts it together."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from api.accounts import Accounts
+from api.settings import Settings
+from domain import (
+    actions,
+    campaigns,
+    chapters,
+    officials,
+    partnerships,
+    pledges,
+    policies,
+    recognitions,
+    scoring,
+    supporters,
+)
+from domain.kernel import Slice, Unavailable, Unknown
+from history.engine import Engine, open_store
+from projections.campaigns import Campaigns
+from projections.pledges import Pledges
+from projections.projection import Projection
+from projections.rebuild import rebuild
+from projections.runner import Runner
+from projections.views import Reader
+
+log = logging.getLogger(__name__)
+
+SLICES: Final[tuple[Slice, ...]] = (
+    supporters.SLICE,
+    chapters.SLICE,
+    campaigns.SLICE,
+    pledges.SLICE,
+    officials.SLICE,
+    policies.SLICE,
+    actions.SLICE,
+    partnerships.SLICE,
+    recognitions.SLICE,
+    scoring.SLICE,
+)
+
+PROJECTIONS: Final[tuple[type[Projection], ...]] = (
+    Campaigns,
+    Pledges,
+)
+
+IDLE_SECONDS: Final = 0.5
+"""How often the store is asked for events of other processes while nothing happens in this one."""
+
+Progress = Callable[[str, int], Any]
+
+
+class Groundswell:
+    """One store with everything that works on it; a context manager that closes it."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings, self.engine = settings, engine
+        self.runner = Runner(engine.log, PROJECTIONS)
+        self.reader = Reader(self.runner)
+        self.accounts = Accounts(engine.database)
+        self.worker = Worker(self)
+        self.stale = self.runner.prepare()
+
+    def catch_up(self, progress: Progress = lambda _stage, _position: None) -> None:
+        """Let everything follow from the history that follows: reactions first, then the read models."""
+        self.engine.react(lambda position: progress("reactions", position))
+        if self.stale:
+            rebuild(self.runner, self.stale, lambda position: progress("rebuild", position))
+            self.stale = []
+        self.runner.catch_up(lambda position: progress("read models", position))
+
+    def close(self) -> None:
+        """Finish what is under way and close the store."""
+        self.worker.stop()
+        self.engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Worker:
+    """Keeps reactions and read models up to date in a thread of their own."""
+
+    def __init__(self, groundswell: Groundswell) -> None:
+        self._groundswell = groundswell
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to work; a new event of this process wakes the worker at once."""
+        self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch at hand and stop."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            self._groundswell.runner.release()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._wake.clear()
+            try:
+                self._groundswell.catch_up()
+                failures = 0
+            except Unavailable as error:
+                failures += 1
+                log.warning("The worker waits: %s", error)
+            except Exception:
+                failures += 1
+                log.exception("The worker stumbled and tries again")
+            self._wake.wait(min(30.0, IDLE_SECONDS * 2**failures))
+
+
+def open_groundswell(settings: Settings, *, create: bool = True, busy_seconds: float = 30) -> Groundswell:
+    """Open the store of these settings; raise Unavailable where it cannot be opened."""
+    engine = open_store(settings.database_url, settings.data_dir, SLICES, create=create, busy_seconds=busy_seconds)
+    return Groundswell(settings, engine)
+
+
+def kinds(names: Sequence[str]) -> list[type[Projection]]:
+    """Return the projections of these names, all where none is named; raise Unknown."""
+    by_name = {kind.name: kind for kind in PROJECTIONS}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise Unknown("projection.unknown", f"There is no projection {unknown[0]}; there are {', '.join(by_name)}.")
+    return [by_name[name] for name in names] if names else list(PROJECTIONS)

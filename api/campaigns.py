@@ -1,0 +1,172 @@
+"""Campaigns over HTTP."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel
+
+from api.common import PAGE_SIZE, Cursor, Limit, Point, Stale, Store, decode_cursor, encode_cursor, etag, views
+from domain.kernel import Unknown, identify
+from projections.campaigns import Campaigns, counts
+
+router = APIRouter(tags=["campaigns"])
+
+CampaignPath = Annotated[str, Path(description="The campaign's id or reference.", examples=["listening-2026"])]
+
+
+class Counts(BaseModel):
+    """Pledges by what became of them; made is the sum of the rest."""
+
+    made: int
+    active: int
+    kept: int
+    lapsed: int
+    withdrawn: int
+
+
+class Ask(BaseModel):
+    """One thing that people can pledge."""
+
+    ask: str
+    statement: str
+    kind: str
+    days: int | None
+    prompts: list[str]
+    backdating_days: int
+    rest_days: int
+    counts: Counts
+
+
+class Framing(BaseModel):
+    """The campaign's words in one language."""
+
+    locale: str
+    title: str
+    summary: str | None
+
+
+class Campaign(BaseModel):
+    """A campaign with its counts, and its asks with theirs."""
+
+    id: UUID
+    reference: str | None
+    title: str
+    summary: str | None
+    hashtag: str | None
+    goal: dict[str, Any] | None
+    opens_on: date | None
+    closes_on: date | None
+    time_zone: str | None
+    chapter: UUID | None
+    state: str
+    launched_at: datetime | None
+    counts: Counts
+    asks: list[Ask]
+    framings: list[Framing] = []
+
+
+class CampaignList(BaseModel):
+    """A page of campaigns; ``next`` is the cursor of the page after it."""
+
+    campaigns: list[Campaign]
+    next: str | None
+    position: int
+
+
+EXAMPLE: dict[str, Any] = {
+    "id": "0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11",
+    "reference": "listening-2026",
+    "title": "Thirty days of listening",
+    "summary": "Ten minutes a day, phone away.",
+    "hashtag": "#listen",
+    "goal": {"count": 500, "unit": "pledges"},
+    "opens_on": "2026-03-01",
+    "closes_on": "2026-06-30",
+    "time_zone": "Europe/Lisbon",
+    "chapter": None,
+    "state": "launched",
+    "launched_at": "2026-03-01T09:00:00Z",
+    "counts": {"made": 41, "active": 30, "kept": 8, "lapsed": 1, "withdrawn": 2},
+    "asks": [
+        {
+            "ask": "ten-minutes",
+            "statement": "I will listen for ten minutes a day.",
+            "kind": "challenge",
+            "days": 21,
+            "prompts": ["Listen to somebody you disagree with."],
+            "backdating_days": 2,
+            "rest_days": 0,
+            "counts": {"made": 41, "active": 30, "kept": 8, "lapsed": 1, "withdrawn": 2},
+        }
+    ],
+    "framings": [{"locale": "es", "title": "Treinta días de escucha", "summary": None}],
+}
+
+
+def as_campaign(row: Any, asks: Sequence[Any], framings: Sequence[Any] = ()) -> Campaign:  # noqa: ANN401 - a row
+    """Return a row of the read model as an answer."""
+    return Campaign(
+        **{name: getattr(row, name) for name in Campaign.model_fields if name not in {"counts", "asks", "framings"}},
+        counts=Counts(**counts(row)),
+        asks=[
+            Ask(
+                **{name: getattr(ask, name) for name in Ask.model_fields if name not in {"counts", "prompts"}},
+                prompts=ask.prompts or [],
+                counts=Counts(**counts(ask)),
+            )
+            for ask in asks
+        ],
+        framings=[Framing(locale=f.locale, title=f.title, summary=f.summary) for f in framings],
+    )
+
+
+@router.get(
+    "/campaigns",
+    summary="List campaigns",
+    responses={
+        200: {"content": {"application/json": {"example": {"campaigns": [EXAMPLE], "next": None, "position": 812}}}}
+    },
+)
+def list_campaigns(
+    store: Store,
+    response: Response,
+    stale: Stale,
+    as_of: Point,
+    state: Annotated[list[str], Query(description="Only campaigns in these states.")] = [],  # noqa: B006 - FastAPI copies it
+    limit: Limit = PAGE_SIZE,
+    cursor: Cursor = None,
+) -> CampaignList:
+    """All campaigns, with the five counts of their pledges, page by page."""
+    after = decode_cursor(cursor)
+    with views(store, response, stale, [Campaigns], as_of) as opened:
+        model = opened[Campaigns]
+        rows = model.all(opened.connection, states=state, after=UUID(after[0]) if after else None, limit=limit + 1)
+        page = rows[:limit]
+        asks: dict[UUID, list[Any]] = {row.id: [] for row in page}
+        for ask in model.asks_of(opened.connection, list(asks)):
+            asks[ask.campaign].append(ask)
+        return CampaignList(
+            campaigns=[as_campaign(row, asks[row.id]) for row in page],
+            next=encode_cursor(page[-1].id) if len(rows) > limit else None,
+            position=opened.position,
+        )
+
+
+@router.get(
+    "/campaigns/{campaign}",
+    summary="Read one campaign",
+    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+)
+def read_campaign(store: Store, response: Response, stale: Stale, as_of: Point, campaign: CampaignPath) -> Campaign:
+    """One campaign with its asks, their counts, and its words in each language."""
+    key = identify("campaign", campaign)
+    with views(store, response, stale, [Campaigns], as_of) as opened:
+        model = opened[Campaigns]
+        row = model.find(opened.connection, key)
+        if row is None or row.state is None:
+            raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
+        etag(store, response, key, as_of)
+        return as_campaign(row, model.asks_of(opened.connection, [key]), model.framings_of(opened.connection, key))
