@@ -100,6 +100,13 @@ class Aggregates:
             raise Unknown(f"{kind.noun}.unknown", f"There is no {kind.noun}{named}.")
         return aggregate
 
+    def version(self, key: UUID) -> int:
+        """Return the version of a stream, 0 where it is empty."""
+        if key not in self._cache:
+            self.fetch((key,))
+        aggregate = self._cache[key]
+        return 0 if aggregate is None else aggregate.version
+
     def add(self, aggregate: Aggregate) -> None:
         """Bring a new aggregate on stage."""
         self._cache[aggregate.id] = self._touched[aggregate.id] = aggregate

@@ -44,6 +44,8 @@ class Answer:
     positions: list[int] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: GroundswellError | None = None
+    version: int | None = None
+    """The version of the command's first stream after it, where it was executed now."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as interfaces.md gives it."""
@@ -229,6 +231,7 @@ class Writer:
     def _decide(self, request: Request, decided: dict[str, _Decided]) -> Answer:
         context = request.context
         try:
+            self._need_version(request)
             result = request.command.decide(context, self._aggregates)
         except Refusal as refusal:
             self._aggregates.discard()
@@ -243,7 +246,15 @@ class Writer:
             return Answer(context.command_id, "rejected", error=InternalError())
         outcome = dict(result) if result else None
         decided[context.command_id] = _Decided(request, self._aggregates.collect(context), outcome)
-        return Answer(context.command_id, "accepted", result=outcome)
+        version = self._aggregates.version(request.command.streams()[0])
+        return Answer(context.command_id, "accepted", result=outcome, version=version)
+
+    def _need_version(self, request: Request) -> None:
+        """Raise Conflict where the caller asked for another version of the command's first stream."""
+        if request.if_match is not None and self._aggregates.version(request.command.streams()[0]) != request.if_match:
+            raise Conflict(
+                "command.precondition_failed", "It has changed since you read it; read it again and decide anew."
+            )
 
     def _append(self, connection: Connection, tail: int, batch: list[_Decided]) -> int:
         if not batch:
