@@ -219,7 +219,7 @@ class Checkpoints:
         if not 1 <= position <= newest.size:
             raise Unknown("log.unknown_position", f"There is no event at position {position}.")
         with self.database.read() as connection:
-            entry = records(connection, position - 1, position)[0].entry
+            entry = next(records(connection, position - 1, position)).entry
             path = inclusion_proof(reader(connection), position - 1, newest.size)
         return receipt_text(position, entry, path, newest.note)
 

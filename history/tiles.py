@@ -52,10 +52,10 @@ class Record(NamedTuple):
     leaf: bytes | None
 
 
-def records(connection: Connection, after: int, upto: int, limit: int = PAGE) -> list[Record]:
-    """Return the events after a position, their entries made from the columns and data; raise Damaged."""
+def records(connection: Connection, after: int, upto: int, limit: int = PAGE) -> Iterator[Record]:
+    """Yield the events after a position, their entries made from the columns and data; raise Damaged."""
     rows = connection.execute(_RECORDS, {"after": after, "upto": upto, "limit": limit})
-    return [_record(tuple(row)) for row in rows]
+    return map(_record, rows.all())
 
 
 def _record(row: Sequence[Any]) -> Record:
