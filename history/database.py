@@ -5,11 +5,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg.errors
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.kernel import Unavailable
@@ -27,7 +27,10 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10, busy_seconds: float = BUSY_SECONDS) -> None:
         self.url = url
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise unknown_kind() from None
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             if not parsed.database or parsed.database == ":memory:":
@@ -36,7 +39,7 @@ class Database:
         elif parsed.get_backend_name() in {"postgresql", "postgres"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
         else:
-            raise Unavailable("store.unknown_database", "The database URL must begin with sqlite:// or postgresql://.")
+            raise unknown_kind()
         self.path = Path(parsed.database or "") if self.is_sqlite else None
         arguments: dict[str, Any] = (
             {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
@@ -52,6 +55,9 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
         )
         self._append_mutex = threading.Lock()
+        self._take_lock = (
+            f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK})"
+        )
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -81,7 +87,7 @@ class Database:
         """Give a connection that alone may append to the log until it commits."""
         with self._append_mutex, self.write() as connection:
             if not self.is_sqlite:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": APPEND_LOCK})
+                connection.exec_driver_sql(self._take_lock)
             yield connection
 
     def close(self) -> None:
@@ -99,37 +105,79 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
+def unknown_kind() -> Unavailable:
+    """Say which databases there can be."""
+    return Unavailable("store.unknown_database", "The database URL must begin with sqlite:// or postgresql://.")
+
+
 @contextmanager
 def saying_why(database: Database) -> Iterator[None]:
-    """Turn errors of the database into Unavailable with a clear sentence."""
+    """Turn errors of the store into Unavailable with a clear sentence; errors of ours come as they are."""
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable("store.busy", "All connections to the store are in use; try again.") from error
-    except (OperationalError, InterfaceError) as error:
-        raise explained(error, database) from error
     except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, psycopg.errors.DiskFull):
-            raise explained(error, database) from error
+        if found := explained(error, database):
+            raise found from error
+        raise
+    except sqlite3.Error as error:  # while a connection is prepared
+        if found := _explained_sqlite(error, database):
+            raise found from error
         raise
 
 
-def explained(error: DBAPIError, database: Database) -> Unavailable:
-    """Say what the database's error means for the person who sees it."""
-    original = error.orig
-    said = str(original).strip().splitlines()[0] if str(original).strip() else type(original).__name__
-    if isinstance(original, psycopg.errors.DiskFull) or "disk is full" in said:
+def explained(error: DBAPIError, database: Database) -> Unavailable | None:
+    """Say what the database's error means for the person who sees it; None where it is not the store's fault."""
+    if isinstance(error.orig, sqlite3.Error):
+        return _explained_sqlite(error.orig, database)
+    return _explained_postgresql(error, error.orig)
+
+
+_FULL: Final = ("store.full", "The disk is full; nothing of this was recorded. Free space and send it again.")
+_LOCKED: Final = ("store.locked", "Another program holds the store locked; nothing was recorded, try again.")
+_READ_ONLY: Final = ("store.read_only", "The store is read-only; nothing was recorded.")
+_SQLITE: Final = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_PROTOCOL: _LOCKED,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_IOERR: ("store.disk_error", "The disk failed while the store was used; nothing was recorded."),
+    sqlite3.SQLITE_CORRUPT: ("store.damaged", "The store's file {path} is damaged; bring it back from its backup."),
+    sqlite3.SQLITE_NOTADB: ("store.not_a_store", "{path} is not a store: it is no SQLite file."),
+}
+
+
+def _explained_sqlite(error: sqlite3.Error, database: Database) -> Unavailable | None:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    path = database.path
+    if code == sqlite3.SQLITE_CANTOPEN:
+        if path is None or not path.exists():
+            return Unavailable("store.missing", f"There is no store at {path}.")
         return Unavailable(
-            "store.full", "The disk is full; nothing of this was recorded. Free space and send it again."
+            "store.unreachable", f"The store at {path} cannot be opened; may this user read and write it?"
         )
-    if "database is locked" in said:
-        return Unavailable("store.locked", "Another program holds the store locked; nothing was recorded, try again.")
-    if "readonly database" in said or isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
-        return Unavailable("store.read_only", "The store is read-only; nothing was recorded.")
-    if "unable to open database file" in said:
-        return Unavailable("store.missing", f"There is no store at {database.path}.")
-    if "disk I/O error" in said:
-        return Unavailable("store.disk_error", "The disk failed while the store was written; nothing was recorded.")
-    if isinstance(original, psycopg.errors.InvalidCatalogName):
-        return Unavailable("store.missing", f"There is no such database: {said}.")
+    if code in _SQLITE:
+        name, message = _SQLITE[code]
+        return Unavailable(name, message.format(path=path))
+    return None
+
+
+def _explained_postgresql(error: DBAPIError, original: BaseException | None) -> Unavailable | None:
+    match original:
+        case psycopg.errors.DiskFull():
+            return Unavailable(*_FULL)
+        case psycopg.errors.LockNotAvailable() | psycopg.errors.QueryCanceled():
+            return Unavailable(*_LOCKED)
+        case psycopg.errors.ReadOnlySqlTransaction():
+            return Unavailable(*_READ_ONLY)
+        case psycopg.OperationalError() | psycopg.InterfaceError():
+            said = (str(original).strip() or type(original).__name__).splitlines()[0]
+            if "does not exist" in said:
+                return Unavailable("store.missing", f"There is no such database: {said}.")
+        case _ if error.connection_invalidated:
+            said = type(original).__name__
+        case _:
+            return None
     return Unavailable("store.unreachable", f"The store cannot be reached: {said}.")

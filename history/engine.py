@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from domain.kernel import Slice, Unavailable
 from history.database import Database
 from history.envelope import Catalogue, Request
@@ -15,7 +13,6 @@ from history.persons import Persons, read_master_key
 from history.reactions import Reactor
 from history.reading import Log
 from history.recorder import LogRecorder
-from history.tables import person_keys
 from history.writer import Answer, Writer
 
 
@@ -57,18 +54,30 @@ def open_store(
 ) -> Engine:
     """Open a store, made or brought up to date where it may be created.
 
-    Raises Unavailable: ``store.missing`` where there is none, ``keys.missing`` and ``keys.wrong`` where the master key
-    is not the one that sealed the store's personal data.
+    Raises Unavailable: ``store.missing`` where there is none, ``store.newer`` where a newer release wrote it,
+    ``keys.missing`` and ``keys.wrong`` where the master key is not the one that seals the store's personal data.
     """
     database = Database(url, busy_seconds=busy_seconds)
+    try:
+        persons = _prepare(database, data_dir, create=create)
+    except BaseException:
+        database.close()
+        raise
+    return Engine(database, slices, persons)
+
+
+def _prepare(database: Database, data_dir: Path, *, create: bool) -> Persons:
     if database.path is not None and not database.path.exists():
         if not create:
             raise Unavailable("store.missing", f"There is no store at {database.path}; `groundswell up` makes one.")
-        database.path.parent.mkdir(parents=True, exist_ok=True)
-    migrate(database)
+        try:
+            database.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable("store.missing", f"{database.path} cannot be made: {error.strerror}.") from None
+    migrate(database, create=create)
     with database.read() as connection:
-        used = connection.scalar(sa.select(sa.func.count()).select_from(person_keys)) or 0
-    persons = Persons(read_master_key(data_dir, create=not used))
-    with database.write() as connection:
+        claimed = Persons.claimed(connection)
+    persons = Persons(read_master_key(data_dir, create=not claimed))
+    with database.append() as connection:
         persons.claim(connection)
-    return Engine(database, slices, persons)
+    return persons

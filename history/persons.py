@@ -5,10 +5,11 @@ Destroying the wrapped key erases the person: what is sealed can then be opened 
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
@@ -22,37 +23,50 @@ from history.tables import person_index, person_keys, store
 
 NONCE = 12
 KEY = 32
+IDS_PER_QUERY = 500
 MASTER_CHECK = "master-key"
 
 
 def read_master_key(folder: Path, *, create: bool) -> bytes:
     """Return the master key in ``master.key`` of the data directory, made there if it may be created.
 
-    Raises Unavailable (``keys.missing``) where there is none, ``keys.malformed`` where it is not 32 bytes in hex.
+    Raises Unavailable: ``keys.missing`` where there is none, ``keys.malformed`` where it is not 32 bytes in hex,
+    ``keys.unreadable`` where the file or the directory cannot be used.
     """
     path = folder / "master.key"
     try:
+        if create and not path.exists():
+            _make_master_key(path)
         key = bytes.fromhex(path.read_text().strip())
     except FileNotFoundError:
-        if not create:
-            raise Unavailable(
-                "keys.missing",
-                f"The master key of this store is not at {path}. Without it nobody's personal data can be read; "
-                "bring the file back from its backup.",
-            ) from None
-        folder.mkdir(parents=True, exist_ok=True)
-        key = os.urandom(KEY)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return key
+        raise Unavailable(
+            "keys.missing",
+            f"The master key of this store is not at {path}. Without it nobody's personal data can be read; "
+            "bring the file back from its backup.",
+        ) from None
+    except OSError as error:
+        raise Unavailable("keys.unreadable", f"The master key {path} cannot be used: {error.strerror}.") from None
     except ValueError:
-        raise Unavailable("keys.malformed", f"{path} does not hold a master key (64 hexadecimal digits).") from None
+        key = b""
     if len(key) != KEY:
         raise Unavailable("keys.malformed", f"{path} does not hold a master key (64 hexadecimal digits).")
     return key
+
+
+def _make_master_key(path: Path) -> None:
+    """Make the file at once with its content: of two processes that start together, one makes it and both read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(os.urandom(KEY).hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
 
 
 class Persons:
@@ -62,6 +76,11 @@ class Persons:
         self._master = AESGCM(master_key)
         self._blind_key = hmac.digest(master_key, b"groundswell blind index", "sha256")
         self.fingerprint = hashlib.sha256(b"groundswell master key" + master_key).hexdigest()
+
+    @staticmethod
+    def claimed(connection: Connection) -> bool:
+        """Tell whether the store is bound to a master key."""
+        return connection.scalar(sa.select(store.c.value).where(store.c.name == MASTER_CHECK)) is not None
 
     def claim(self, connection: Connection) -> None:
         """Bind the store to this master key, or raise Unavailable (``keys.wrong``) where it has another one."""
@@ -78,10 +97,9 @@ class Persons:
 
     def keys(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of the persons who have one."""
-        wanted = sorted(set(persons))
         found: dict[UUID, bytes] = {}
-        for start in range(0, len(wanted), 500):
-            query = sa.select(person_keys).where(person_keys.c.person_id.in_(wanted[start : start + 500]))
+        for part in _parts(sorted(set(persons))):
+            query = sa.select(person_keys).where(person_keys.c.person_id.in_(part))
             for person, wrapped in connection.execute(query):
                 found[person] = self._unwrap(person, wrapped)
         return found
@@ -111,16 +129,22 @@ class Persons:
         """Make each person findable by the value, and by no earlier one."""
         if not values:
             return
-        connection.execute(person_index.delete().where(person_index.c.person_id.in_(list(values))))
+        for part in _parts(sorted(values)):
+            connection.execute(person_index.delete().where(person_index.c.person_id.in_(part)))
         rows = [{"blind": self.blind(value), "person_id": person} for person, value in values.items() if value]
         if rows:
             connection.execute(person_index.insert(), rows)
 
     def forget(self, connection: Connection, persons: Iterable[UUID]) -> None:
         """Destroy the keys of the persons and what makes them findable."""
-        gone = list(persons)
-        connection.execute(person_keys.delete().where(person_keys.c.person_id.in_(gone)))
-        connection.execute(person_index.delete().where(person_index.c.person_id.in_(gone)))
+        for part in _parts(sorted(persons)):
+            connection.execute(person_keys.delete().where(person_keys.c.person_id.in_(part)))
+            connection.execute(person_index.delete().where(person_index.c.person_id.in_(part)))
+
+
+def _parts(persons: list[UUID]) -> Iterator[list[UUID]]:
+    for start in range(0, len(persons), IDS_PER_QUERY):
+        yield persons[start : start + IDS_PER_QUERY]
 
 
 def associated(stream: UUID, version: int, field: str) -> bytes:

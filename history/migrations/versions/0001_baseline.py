@@ -19,12 +19,12 @@ CREATE FUNCTION events_are_final() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION 'events are never changed or deleted' USING ERRCODE = 'restrict_violation'; END $$
 """
 
-POSTGRESQL_TRIGGERS = (
-    "CREATE TRIGGER events_final_rows BEFORE UPDATE OR DELETE ON events "
-    "FOR EACH ROW EXECUTE FUNCTION events_are_final()",
-    "CREATE TRIGGER events_final_table BEFORE TRUNCATE ON events "
-    "FOR EACH STATEMENT EXECUTE FUNCTION events_are_final()",
-)
+POSTGRESQL_TRIGGERS = """
+CREATE TRIGGER events_final_rows BEFORE UPDATE OR DELETE ON events
+    FOR EACH ROW EXECUTE FUNCTION events_are_final();
+CREATE TRIGGER events_final_table BEFORE TRUNCATE ON events
+    FOR EACH STATEMENT EXECUTE FUNCTION events_are_final();
+"""
 
 
 def upgrade() -> None:
@@ -35,8 +35,7 @@ def upgrade() -> None:
             op.execute(SQLITE_TRIGGER.format(verb=verb))
         return
     op.execute(POSTGRESQL_FUNCTION)
-    for trigger in POSTGRESQL_TRIGGERS:
-        op.execute(trigger)
+    op.execute(POSTGRESQL_TRIGGERS)
 
 
 def downgrade() -> None:
