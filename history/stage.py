@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Aggregate, Context, Event, Unknown
+from domain.kernel import Aggregate, Conflict, Context, Event, Unknown
 from history.mapper import Mapper
 from history.persons import Persons
 from history.tables import events
@@ -33,20 +33,24 @@ class Aggregates:
 
     def begin(self, connection: Connection) -> None:
         """Start a batch in the transaction of this connection."""
+        self._release()
         self._connection = connection
-        self._decided.clear()
-        self._touched.clear()
 
     def end(self) -> None:
         """Finish a batch that was committed."""
-        self._connection = None
+        self._release()
         while len(self._cache) > self._capacity:
             self._cache.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget everything, after a batch that was not committed."""
+        """Forget everything: after a batch that was not committed, or when a person is to be forgotten."""
         self._cache.clear()
+        self._release()
+
+    def _release(self) -> None:
         self._connection = None
+        self._decided.clear()
+        self._touched.clear()
 
     def evict(self, streams: Iterable[UUID]) -> None:
         """Forget streams that somebody else has appended to."""
@@ -72,8 +76,7 @@ class Aggregates:
             .order_by(events.c.stream_id, events.c.version)
         )
         rows = self._connection.execute(query).all()
-        for stream in streams:
-            self._cache[stream] = None
+        loaded: dict[UUID, Aggregate | None] = dict.fromkeys(streams)
         sealed = [self._mapper.decode(row.topic, row.data, row.stream_id, row.version)[0] for row in rows]
         persons = {event.person for event in sealed if self._mapper.sealed(event) and event.person}
         keys = self._persons.keys(self._connection, persons) if persons else {}
@@ -81,7 +84,8 @@ class Aggregates:
             if persons and self._mapper.sealed(event):
                 event, _ = self._mapper.decode(row.topic, row.data, row.stream_id, row.version, keys)  # noqa: PLW2901
             vars(event)["timestamp"] = row.occurred_at
-            self._cache[row.stream_id] = event.mutate(self._cache[row.stream_id])
+            loaded[row.stream_id] = event.mutate(loaded[row.stream_id])
+        self._cache.update(loaded)
 
     def find(self, kind: type[A], key: UUID) -> A | None:
         """Return the aggregate, or None where there is none."""
@@ -108,7 +112,9 @@ class Aggregates:
         return 0 if aggregate is None else aggregate.version
 
     def add(self, aggregate: Aggregate) -> None:
-        """Bring a new aggregate on stage."""
+        """Bring a new aggregate on stage; raise Conflict where its id already names something."""
+        if self.version(aggregate.id):
+            raise Conflict(f"{aggregate.noun}.id_taken", f"The id {aggregate.id} already names something else.")
         self._cache[aggregate.id] = self._touched[aggregate.id] = aggregate
 
     def collect(self, context: Context) -> list[Event]:
@@ -125,7 +131,7 @@ class Aggregates:
         """Undo what a refused command may have changed before it was refused."""
         for key, aggregate in self._touched.items():
             if aggregate.pending_events:
-                del self._cache[key]
+                self._cache.pop(key, None)
                 self.fetch((key,))
                 for event in self._decided[key]:
                     self._cache[key] = event.mutate(self._cache[key])

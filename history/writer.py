@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
+from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -24,7 +25,7 @@ from history.database import Database
 from history.envelope import Request
 from history.mapper import Mapper
 from history.persons import Persons
-from history.recorder import Circumstances, StoredEvent, last_position, row
+from history.recorder import Circumstances, last_position, row
 from history.stage import Aggregates
 from history.tables import commands, events, person_keys
 
@@ -72,19 +73,34 @@ class _Decided:
     events: list[Event]
     result: dict[str, Any] | None
     positions: list[int] = field(default_factory=list)
+    """Filled when the events are appended; the answer shares it."""
+
+    @property
+    def first_and_last(self) -> tuple[int, int]:
+        return (self.positions[0], self.positions[-1]) if self.positions else (0, -1)
+
+
+@dataclass(slots=True)
+class _Committing:
+    """What is recorded if the commit under way takes hold."""
+
+    answers: list[Answer]
+    decided: list[_Decided]
 
 
 class Writer:
     """Appends commands' events; ``write`` a batch at once, ``submit`` one to the batch that forms next."""
 
-    def __init__(self, database: Database, mapper: Mapper, persons: Persons) -> None:
+    def __init__(self, database: Database, mapper: Mapper, persons: Persons, waiting: int = QUEUE) -> None:
         self._database, self._mapper, self._persons = database, mapper, persons
         self._aggregates = Aggregates(mapper, persons)
+        self._forgetting = [topic for topic, event in mapper.topics.items() if event.forgets_person]
         self._mutex = threading.Lock()
         self._known_position = -1
-        self._queue: queue.Queue[tuple[Request, Future[Answer]] | None] = queue.Queue(QUEUE)
+        self._committing: _Committing | None = None
+        self._queue: queue.Queue[tuple[Request, Future[Answer]] | None] = queue.Queue(waiting)
+        self._queue_mutex = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._thread_mutex = threading.Lock()
         self._closed = False
         self.listeners: list[Callable[[int], None]] = []
 
@@ -95,58 +111,42 @@ class Writer:
         if not requests:
             return []
         with self._mutex:
+            answers = self._settle(requests)
+        position = max((answer.positions[-1] for answer in answers if answer.positions), default=0)
+        for listener in self.listeners if position else ():
             try:
-                answers, position = self._attempt(requests, retried=False)
-            except (Unavailable, DBAPIError) as first:
-                # The connection may have been cut before or after the commit took hold: the command ids tell.
-                self._aggregates.clear()
-                self._known_position = -1
-                if isinstance(first, Unavailable) and first.code != "store.unreachable":
-                    raise
-                try:
-                    answers, position = self._attempt(requests, retried=True)
-                except DBAPIError as error:
-                    self._aggregates.clear()
-                    log.exception("A batch of %d commands could not be appended", len(requests))
-                    raise Unavailable(
-                        "store.failed", "The store refused to record this; nothing was recorded."
-                    ) from error
-            except BaseException:
-                self._aggregates.clear()
-                self._known_position = -1
-                raise
-        for listener in self.listeners:
-            listener(position)
+                listener(position)
+            except Exception:
+                log.exception("A listener to the log failed at position %d", position)
         return answers
 
     def submit(self, request: Request) -> "Future[Answer]":
         """Put a command into the next batch; raise Unavailable (``writer.busy``) where too many wait already."""
         future: Future[Answer] = Future()
-        if self._thread is None:
-            self._start()
-        if self._closed:
-            raise Unavailable("writer.closed", "The server is shutting down; send this again in a moment.")
-        try:
-            self._queue.put_nowait((request, future))
-        except queue.Full:
-            raise Unavailable("writer.busy", "Too many commands are waiting; send this again in a moment.") from None
+        with self._queue_mutex:
+            if self._closed:
+                raise Unavailable("writer.closed", "The server is shutting down; send this again in a moment.")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+                self._thread.start()
+            try:
+                self._queue.put_nowait((request, future))
+            except queue.Full:
+                raise Unavailable(
+                    "writer.busy", "Too many commands are waiting; send this again in a moment."
+                ) from None
         return future
 
     def close(self) -> None:
         """Take no more commands, and finish those that wait."""
-        self._closed = True
-        if self._thread is not None:
+        with self._queue_mutex:
+            self._closed = True
+            thread, self._thread = self._thread, None
+        if thread is not None:
             self._queue.put(None)
-            self._thread.join()
-            self._thread = None
+            thread.join()
 
     # --- the thread ---
-
-    def _start(self) -> None:
-        with self._thread_mutex:
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
-                self._thread.start()
 
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -161,7 +161,8 @@ class Writer:
                     last = True
                 else:
                     batch.append(found)
-            self._answer(batch)
+            # From here on no caller can cancel; who did before does not get the command executed.
+            self._answer([(request, future) for request, future in batch if future.set_running_or_notify_cancel()])
             if last:
                 return
 
@@ -170,46 +171,91 @@ class Writer:
             answers = self.write([request for request, _ in batch])
         except Exception as error:  # noqa: BLE001 - each caller gets it
             for _, future in batch:
-                if not future.cancelled():
-                    future.set_exception(error)
+                future.set_exception(error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.cancelled():
-                future.set_result(answer)
+            future.set_result(answer)
 
     # --- one batch ---
 
-    def _attempt(self, requests: Sequence[Request], *, retried: bool) -> tuple[list[Answer], int]:
-        answers: dict[int, Answer] = {}
+    def _settle(self, requests: Sequence[Request]) -> list[Answer]:
+        """Append a batch, whatever one of its commands or the connection may do to it."""
+        try:
+            return self._attempt(requests)
+        except Unavailable as error:
+            if error.code != "store.unreachable":
+                raise
+            # The connection was cut, perhaps after the commit took hold: the command ids tell.
+            cut, self._committing = self._committing, None
+            if cut and self._took_hold(cut):
+                return cut.answers
+            return self._attempt(requests)
+        except Exception as error:
+            log.exception("A batch of %d commands could not be appended", len(requests))
+            if len(requests) == 1:
+                known = error if isinstance(error, GroundswellError) else InternalError()
+                return [Answer(requests[0].context.command_id, "rejected", error=known)]
+            # One of them is at fault; alone, it takes no other with it.
+            return [answer for request in requests for answer in self._settle([request])]
+
+    def _took_hold(self, cut: _Committing) -> bool:
+        """Tell whether a transaction was committed whose commit was not answered; it is over once we hold the lock."""
         with self._database.append() as connection:
-            tail = self._catch_up(connection)
-            self._aggregates.begin(connection)
-            done = self._done(connection, requests)
-            fresh = [request for request in requests if request.context.command_id not in done]
-            self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
-            decided: dict[str, _Decided] = {}
-            for index, request in enumerate(requests):
-                command_id = request.context.command_id
-                if command_id in done:
-                    answers[index] = _repeat(request, *done[command_id], status="accepted" if retried else "repeated")
-                elif command_id in decided:
-                    answers[index] = self._same(request, decided[command_id])
-                else:
-                    answers[index] = self._decide(request, decided)
-            position = self._append(connection, tail, list(decided.values()))
-        self._aggregates.end()
+            done = self._done(connection, [one.request for one in cut.decided])
+        return all(
+            one.request.context.command_id in done
+            and done[one.request.context.command_id][:3] == (one.request.digest, *one.first_and_last)
+            for one in cut.decided
+        )
+
+    def _attempt(self, requests: Sequence[Request]) -> list[Answer]:
+        self._committing = None
+        try:
+            with self._database.append() as connection:
+                tail = self._catch_up(connection)
+                answers, decided = self._decide_all(connection, requests)
+                position = self._append(connection, tail, decided)
+                if decided:
+                    self._committing = _Committing(answers, decided)
+        except BaseException:
+            self._aggregates.clear()
+            self._known_position = -1
+            raise
+        self._committing = None
         self._known_position = position
-        for answer in answers.values():
-            if answer.id in decided and answer.error is None:
-                answer.positions = decided[answer.id].positions
-        return [answers[index] for index in range(len(requests))], position
+        if any(event.forgets_person for one in decided for event in one.events):
+            self._aggregates.clear()  # what the person said may stand in any of them
+        self._aggregates.end()
+        return answers
+
+    def _decide_all(self, connection: Connection, requests: Sequence[Request]) -> tuple[list[Answer], list[_Decided]]:
+        self._aggregates.begin(connection)
+        done = self._done(connection, requests)
+        fresh = [request for request in requests if request.context.command_id not in done]
+        self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
+        decided: dict[str, _Decided] = {}
+        answers = []
+        for request in requests:
+            command_id = request.context.command_id
+            if command_id in done:
+                answers.append(_repeat(request, *done[command_id]))
+            elif command_id in decided:
+                answers.append(_same(request, decided[command_id]))
+            else:
+                answers.append(self._decide(request, decided))
+        return answers, list(decided.values())
 
     def _catch_up(self, connection: Connection) -> int:
         """Forget the streams that other processes appended to since the last batch; return the last position."""
         tail = last_position(connection)
-        if self._known_position not in (-1, tail):
-            moved = sa.select(events.c.stream_id).where(events.c.position > self._known_position).distinct()
-            self._aggregates.evict(connection.scalars(moved))
+        if self._known_position in {-1, tail}:
+            return tail
+        news = events.c.position > self._known_position
+        erased = sa.select(events.c.position).where(news, events.c.topic.in_(self._forgetting)).limit(1)
+        if tail < self._known_position or connection.scalar(erased):
+            self._aggregates.clear()
+        else:
+            self._aggregates.evict(connection.scalars(sa.select(events.c.stream_id).where(news).distinct()))
         return tail
 
     def _done(
@@ -223,11 +269,6 @@ class Writer:
                 found[command_id] = (digest, first, last, result)
         return found
 
-    def _same(self, request: Request, earlier: _Decided) -> Answer:
-        if earlier.request.digest != request.digest:
-            return _id_reused(request)
-        return Answer(request.context.command_id, "repeated", result=earlier.result)
-
     def _decide(self, request: Request, decided: dict[str, _Decided]) -> Answer:
         context = request.context
         try:
@@ -236,18 +277,17 @@ class Writer:
         except Refusal as refusal:
             self._aggregates.discard()
             return Answer(context.command_id, "rejected", error=refusal)
-        except DBAPIError:
+        except (DBAPIError, Unavailable):
             raise
-        except Unavailable:
-            raise
-        except Exception:
+        except Exception as error:
             log.exception("Command %s (%s) failed", request.command.NAME, context.command_id)
             self._aggregates.discard()
-            return Answer(context.command_id, "rejected", error=InternalError())
+            known = error if isinstance(error, GroundswellError) else InternalError()
+            return Answer(context.command_id, "rejected", error=known)
         outcome = dict(result) if result else None
-        decided[context.command_id] = _Decided(request, self._aggregates.collect(context), outcome)
-        version = self._aggregates.version(request.command.streams()[0])
-        return Answer(context.command_id, "accepted", result=outcome, version=version)
+        one = decided[context.command_id] = _Decided(request, self._aggregates.collect(context), outcome)
+        version = self._aggregates.version(streams[0]) if (streams := request.command.streams()) else None
+        return Answer(context.command_id, "accepted", one.positions, outcome, version=version)
 
     def _need_version(self, request: Request) -> None:
         """Raise Conflict where the caller asked for another version of the command's first stream."""
@@ -279,8 +319,8 @@ class Writer:
                 {
                     "command_id": context.command_id,
                     "request_hash": one.request.digest,
-                    "first_position": one.positions[0] if one.positions else 0,
-                    "last_position": one.positions[-1] if one.positions else -1,
+                    "first_position": one.first_and_last[0],
+                    "last_position": one.first_and_last[1],
                     "result": json.dumps(one.result) if one.result else None,
                 }
             )
@@ -290,7 +330,6 @@ class Writer:
         self._persons.index(connection, found_by)
         if forgotten:
             self._persons.forget(connection, forgotten)
-            self._aggregates.evict(forgotten)
         if not self._database.is_sqlite:
             connection.execute(sa.select(sa.func.pg_notify(CHANNEL, str(tail))))
         return tail
@@ -338,8 +377,14 @@ def _id_reused(request: Request) -> Answer:
     return Answer(request.context.command_id, "rejected", error=error)
 
 
-def _repeat(request: Request, digest: bytes, first: int, last: int, result: str | None, *, status: str) -> Answer:
+def _same(request: Request, earlier: _Decided) -> Answer:
+    if earlier.request.digest != request.digest:
+        return _id_reused(request)
+    return Answer(request.context.command_id, "repeated", earlier.positions, earlier.result)
+
+
+def _repeat(request: Request, digest: bytes, first: int, last: int, result: str | None) -> Answer:
     if digest != request.digest:
         return _id_reused(request)
     outcome = json.loads(result) if result else None
-    return Answer(request.context.command_id, status, list(range(first, last + 1)), outcome)
+    return Answer(request.context.command_id, "repeated", list(range(first, last + 1)), outcome)
