@@ -8,29 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
 from domain.campaigns import Campaign
-from domain.kernel import UNSET, Event, Fact, fields_of
+from domain.kernel import Event, Fact
 from domain.pledges import Pledge
 from history.tables import Moment
 from projections.changes import Changes
-from projections.projection import Json, Projection, on
+from projections.counts import count_columns, counts, steps
+from projections.projection import Json, Projection, given, on
 
-STATES = ("active", "kept", "lapsed", "withdrawn")
-
-
-def counts(row: Any) -> dict[str, int]:  # noqa: ANN401 - a row with the four columns
-    """Return the five counts of a row."""
-    found = {state: getattr(row, state) for state in STATES}
-    return {"made": sum(found.values()), **found}
-
-
-def given(event: Event) -> dict[str, Any]:
-    """Return those fields of an event that were given."""
-    values = {name: getattr(event, name) for name in fields_of(type(event))}
-    return {name: value for name, value in values.items() if value is not UNSET}
-
-
-def _count_columns() -> list[Column[int]]:
-    return [Column(state, Integer, nullable=False, server_default="0") for state in STATES]
+__all__ = ["Campaigns", "counts"]
 
 
 class Campaigns(Projection, name="campaigns"):
@@ -54,7 +39,7 @@ class Campaigns(Projection, name="campaigns"):
             Column("drafted_at", Moment),
             Column("launched_at", Moment),
             Column("completed_at", Moment),
-            *_count_columns(),
+            *count_columns(),
         )
         self.asks = self.table(
             "asks",
@@ -67,7 +52,7 @@ class Campaigns(Projection, name="campaigns"):
             Column("prompts", Json),
             Column("backdating_days", Integer),
             Column("rest_days", Integer),
-            *_count_columns(),
+            *count_columns(),
         )
         self.framings = self.table(
             "framings",
@@ -117,32 +102,10 @@ class Campaigns(Projection, name="campaigns"):
             case _:
                 changes.put(self.campaigns, fact.stream, state="archived")
 
-    @on(Pledge.Made)
-    def made(self, _fact: Fact, event: Pledge.Made, changes: Changes) -> None:
-        """One more active pledge."""
-        self._count(event, changes, active=1)
-
-    @on(Pledge.Renewed)
-    def renewed(self, _fact: Fact, event: Pledge.Renewed, changes: Changes) -> None:
-        """A withdrawn or lapsed pledge is active again."""
-        self._count(event, changes, **{"active": 1, str(event.previous): -1})
-
-    @on(Pledge.Kept)
-    def kept(self, _fact: Fact, event: Pledge.Kept, changes: Changes) -> None:
-        """An active pledge was kept."""
-        self._count(event, changes, active=-1, kept=1)
-
-    @on(Pledge.Lapsed)
-    def lapsed(self, _fact: Fact, event: Pledge.Lapsed, changes: Changes) -> None:
-        """An active pledge lapsed."""
-        self._count(event, changes, active=-1, lapsed=1)
-
-    @on(Pledge.Withdrawn)
-    def withdrawn(self, _fact: Fact, event: Pledge.Withdrawn, changes: Changes) -> None:
-        """An active pledge was withdrawn."""
-        self._count(event, changes, active=-1, withdrawn=1)
-
-    def _count(self, event: Pledge.Event, changes: Changes, **amounts: int) -> None:
+    @on(Pledge.Made, Pledge.Renewed, Pledge.Kept, Pledge.Lapsed, Pledge.Withdrawn)
+    def counted(self, _fact: Fact, event: Pledge.Event, changes: Changes) -> None:
+        """A pledge was made, or came into another state."""
+        amounts = steps(event)
         changes.add(self.campaigns, event.campaign, **amounts)
         changes.add(self.asks, event.campaign, event.ask, **amounts)
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
+from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
 from sqlalchemy.schema import SchemaItem
 
-from domain.kernel import Event, Fact, Sealed
+from domain.kernel import UNSET, Event, Fact, Sealed, fields_of
 from projections.changes import Changes
 
 E = TypeVar("E", bound=Event)
@@ -53,6 +53,12 @@ class Json(TypeDecorator[Any]):
 def sealed(value: object) -> Sealed | None:
     """Return a personal field of an event as projections see it: sealed, or None where nothing was given."""
     return value if isinstance(value, Sealed) else None
+
+
+def given(event: Event) -> dict[str, Any]:
+    """Return those fields of an event that were given."""
+    values = {name: getattr(event, name) for name in fields_of(type(event))}
+    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 def on(*events: type[Event]) -> Callable[[Handler], Handler]:
@@ -126,6 +132,3 @@ class Projection:
     def drop(self, connection: Connection) -> None:
         """Drop the tables of this build."""
         self.metadata.drop_all(connection)
-
-
-__all__ = ["Changes", "Column", "Json", "Projection", "SealedText", "on", "sealed"]
