@@ -1,0 +1,132 @@
+"""Actions one by one, with what came back."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
+
+from domain.actions import Action
+from domain.kernel import Fact
+from history.tables import BigInt, Moment
+from projections.changes import Changes
+from projections.projection import Projection, SealedText, given, on, sealed
+
+
+class Actions(Projection, name="actions"):
+    """Every action; ``reason`` is why it came into the state it is in, ``position`` that of its being logged."""
+
+    def define(self) -> None:
+        """One row per action, and one per response."""
+        self.actions = self.table(
+            "actions",
+            Column("id", Uuid, primary_key=True),
+            Column("reference", Text),
+            Column("policy", Uuid),
+            Column("supporter", Uuid),
+            Column("kind", Text),
+            Column("official", Uuid),
+            Column("on", Date),
+            Column("minutes", Integer),
+            Column("note", SealedText),
+            Column("evidence_url", Text),
+            Column("state", Text),
+            Column("reason", Text),
+            Column("logged_at", Moment),
+            Column("changed_at", Moment),
+            Column("position", BigInt),
+            index=[("policy", "position"), ("supporter", "position"), ("position",)],
+        )
+        self.responses = self.table(
+            "action_responses",
+            Column("action", Uuid, primary_key=True),
+            Column("number", Integer, primary_key=True),
+            Column("summary", Text),
+            Column("on", Date),
+            Column("recorded_at", Moment),
+            Column("position", BigInt),
+        )
+
+    @on(Action.Logged)
+    def logged(self, fact: Fact, event: Action.Logged, changes: Changes) -> None:
+        """Something was done."""
+        values = given(event) | {"kind": str(event.kind), "note": sealed(event.note), "state": "logged"}
+        times = {"logged_at": fact.occurred_at, "changed_at": fact.occurred_at}
+        changes.put(self.actions, fact.stream, **values, **times, reason=None, position=fact.position)
+
+    @on(Action.Verified, Action.Rejected, Action.Retracted)
+    def moved(self, fact: Fact, _event: Action.Event, changes: Changes) -> None:
+        """It was found to be so, or not, or taken back."""
+        state = fact.topic.partition(".")[2].lower()
+        changes.put(self.actions, fact.stream, state=state, reason=fact.reason, changed_at=fact.occurred_at)
+
+    @on(Action.ResponseRecorded)
+    def responded(self, fact: Fact, event: Action.ResponseRecorded, changes: Changes) -> None:
+        """Something came back."""
+        changes.put(
+            self.responses,
+            fact.stream,
+            fact.version,
+            summary=event.summary,
+            on=event.on,
+            recorded_at=fact.occurred_at,
+            position=fact.position,
+        )
+
+    # --- questions ---
+
+    def all(
+        self, connection: Connection, *, states: Sequence[str] = (), before: int | None = None, limit: int = 50
+    ) -> Sequence[Any]:
+        """Return actions, those logged last first, ``before`` the position of one of them."""
+        return self._newest(connection, states, before, limit)
+
+    def of_policy(
+        self,
+        connection: Connection,
+        policy: UUID,
+        *,
+        states: Sequence[str] = (),
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[Any]:
+        """Return what was done for a policy, those logged last first."""
+        return self._newest(connection, states, before, limit, self.actions.c.policy == policy)
+
+    def of_supporter(
+        self,
+        connection: Connection,
+        supporter: UUID,
+        *,
+        states: Sequence[str] = (),
+        before: int | None = None,
+        limit: int = 50,
+    ) -> Sequence[Any]:
+        """Return what a supporter did, those logged last first."""
+        return self._newest(connection, states, before, limit, self.actions.c.supporter == supporter)
+
+    def find(self, connection: Connection, action: UUID) -> Any | None:  # noqa: ANN401 - a row of the actions table
+        """Return one action, or None."""
+        return connection.execute(sa.select(self.actions).where(self.actions.c.id == action)).first()
+
+    def responses_of(self, connection: Connection, actions: Sequence[UUID]) -> Sequence[Any]:
+        """Return what came back (action, summary, on, recorded_at), in the order in which it was recorded."""
+        query = sa.select(self.responses).where(self.responses.c.action.in_(actions))
+        return connection.execute(query.order_by(self.responses.c.action, self.responses.c.number)).all()
+
+    def _newest(
+        self,
+        connection: Connection,
+        states: Sequence[str],
+        before: int | None,
+        limit: int,
+        *where: sa.ColumnElement[bool],
+    ) -> Sequence[Any]:
+        table = self.actions
+        query = sa.select(table).where(*where).order_by(table.c.position.desc()).limit(limit)
+        if states:
+            query = query.where(table.c.state.in_(states))
+        if before is not None:
+            query = query.where(table.c.position < before)
+        return connection.execute(query).all()
