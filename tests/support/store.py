@@ -30,10 +30,17 @@ from domain.kernel import Actor, Refusal, Slice
 from history.engine import open_store
 from history.envelope import Envelope, Request, new_id
 from history.writer import Answer
+from projections.actions import Actions
 from projections.campaigns import Campaigns
+from projections.chapters import Chapters
+from projections.officials import Officials
+from projections.partnerships import Partnerships
 from projections.pledges import Pledges
+from projections.policies import Policies
 from projections.projection import Projection
+from projections.recognitions import Recognitions
 from projections.runner import Runner
+from projections.supporters import Supporters
 from projections.views import PRESENT, AsOf, Reader, Views
 
 SLICES: Final[tuple[Slice, ...]] = (
@@ -49,7 +56,17 @@ SLICES: Final[tuple[Slice, ...]] = (
     scoring.SLICE,
     awards.SLICE,
 )
-KINDS: Final[tuple[type[Projection], ...]] = (Campaigns, Pledges)
+KINDS: Final[tuple[type[Projection], ...]] = (
+    Campaigns,
+    Pledges,
+    Chapters,
+    Supporters,
+    Officials,
+    Policies,
+    Actions,
+    Partnerships,
+    Recognitions,
+)
 STAFF: Final = "staff:test"
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """When the first command happens if nothing else is said; each later one happens a minute after the one before."""
