@@ -196,7 +196,7 @@ def verify_store(
                 break
         examiner.finish()
         with database.read() as connection:
-            _need_no_more_subtrees(connection, head)
+            _need_no_more_subtrees(connection, last_position(connection))
     except Damaged as damage:
         return examiner.verdict(damage)
     except DatabaseError as error:
