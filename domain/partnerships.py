@@ -69,7 +69,6 @@ class Partnership(Aggregate, prefix="partnerships"):
 
     def __init__(self) -> None:
         self.state = PartnershipState.PROPOSED
-        self.name = ""
         self.referral: str | None = None
         self.deliverables: dict[str, DeliverableState] = {}
 
@@ -85,9 +84,6 @@ class Partnership(Aggregate, prefix="partnerships"):
         channel: str | None = None
         handle: str | None = None
         audience: int | None = None
-
-        def apply(self, aggregate: "Partnership") -> None:
-            aggregate.name = self.name
 
     class Approached(Event):
         def apply(self, aggregate: "Partnership") -> None:

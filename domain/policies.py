@@ -54,7 +54,6 @@ class Policy(Aggregate, prefix="policies"):
     """A bill, ordinance, curriculum, workplace or corporate policy."""
 
     def __init__(self) -> None:
-        self.title = ""
         self.stage: str | None = None
         self.targets: set[UUID] = set()
         self.positions: dict[UUID, tuple[Stance, str | None]] = {}
@@ -76,7 +75,7 @@ class Policy(Aggregate, prefix="policies"):
         ask: str | None = None
 
         def apply(self, aggregate: "Policy") -> None:
-            aggregate.title, aggregate.stage = self.title, self.stage
+            aggregate.stage = self.stage
 
     class Advanced(Event):
         stage: str

@@ -87,9 +87,6 @@ class AwardRule:
 class ScoringRules(Aggregate, prefix="scoring", noun="rules"):
     """One version of the rules; once published it never changes, the next version takes its place."""
 
-    def __init__(self) -> None:
-        self.published_version = 0
-
     class Event(Aggregate.Event):
         """Something that happened to the rules."""
 
@@ -101,9 +98,6 @@ class ScoringRules(Aggregate, prefix="scoring", noun="rules"):
         applies: Applies
         daily_cap: float | None = None
         awards: tuple[AwardRule, ...] = ()
-
-        def apply(self, aggregate: "ScoringRules") -> None:
-            aggregate.published_version = self.version
 
 
 GROUNDS: Final = "streak, kept and verified_actions"
