@@ -32,8 +32,8 @@ APPROACH, DECLINE, END = Approach(partnership="amy"), Decline(partnership="amy")
 AGREE = Agree(partnership="amy", disclosure="Travel paid.", deliverables=(POST, TALK))
 ACTIVATE = Activate(partnership="amy", referral="AMY")
 SUBMIT = SubmitDeliverable(partnership="amy", deliverable="post", url="https://example.org", on=date(2024, 5, 1))
-ACCEPT = AcceptDeliverable(partnership="amy", deliverable="post")
-REJECT = RejectDeliverable(partnership="amy", deliverable="post")
+ACCEPT = AcceptDeliverable(partnership="amy", deliverable="post", url="https://a.example", on=date(2024, 5, 2))
+REJECT = RejectDeliverable(partnership="amy", deliverable="post", url="https://b.example", on=date(2024, 5, 3))
 
 State = PartnershipState
 WAYS: dict[PartnershipState, tuple[Command, ...]] = {
@@ -139,13 +139,13 @@ DELIVERABLE_STEPS = [
     ),
     (
         ACCEPT,
-        happened(Partnership.DeliverableAccepted, deliverable="post"),
+        happened(Partnership.DeliverableAccepted, deliverable="post", url="https://a.example", on=date(2024, 5, 2)),
         {DeliverableState.SUBMITTED},
         "deliverable.not_submitted",
     ),
     (
         REJECT,
-        happened(Partnership.DeliverableRejected, deliverable="post"),
+        happened(Partnership.DeliverableRejected, deliverable="post", url="https://b.example", on=date(2024, 5, 3)),
         {DeliverableState.SUBMITTED},
         "deliverable.not_submitted",
     ),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from domain.kernel import Command, identify
+from domain.kernel import Command, Conflict, identify
 from domain.officials import Register
 from domain.policies import (
     AddTarget,
@@ -99,3 +99,13 @@ def test_what_is_known_of_officials_goes_on_after_the_conclusion() -> None:
 )
 def test_refused(before: tuple[Command, ...], command: Command, code: str) -> None:
     given(*before).when(command).refused(code)
+
+
+@pytest.mark.parametrize(("on", "refused"), [(DAY, False), (date(2024, 5, 16), True)])
+def test_a_concluded_policy_is_open_until_its_last_day(on: date, *, refused: bool) -> None:
+    policy = given(TRACK, CONCLUDE).stage.get(Policy, identify("policy", "hr1"))
+    if refused:
+        with pytest.raises(Conflict):
+            policy.need_open_on(on)
+    else:
+        policy.need_open_on(on)

@@ -109,6 +109,12 @@ def test_nominate(kind: RecipientKind, reference: str, supporter: object) -> Non
     story.and_given(ENDORSE, AWARD)
 
 
+def test_nobody_needs_to_be_named_as_nominator() -> None:
+    given(*WORLD).when(Nominate(recognition="ear", title="Golden Ear", recipient=FOR_ANNA)).then(
+        about_anna(Recognition.Nominated, reference="ear")
+    )
+
+
 @pytest.mark.parametrize("reason", [None, "", " "])
 def test_revoke_needs_a_reason(reason: str | None) -> None:
     given(*WORLD, NOMINATE, AWARD).when(REVOKE, reason=reason).refused("command.reason_missing")
