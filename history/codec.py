@@ -301,11 +301,12 @@ def plain(value: object) -> object:
 
 def schema(cls: type[Any]) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a command's data."""
-    found: dict[str, Any] = msgspec.json.schema(shape(cls).struct)
-    definitions = found.get("$defs", {})
-    if "$ref" in found and len(definitions) >= 1:
-        main = definitions.pop(found.pop("$ref").removeprefix("#/$defs/"))
-        found.update(main)
-    if not definitions:
-        found.pop("$defs", None)
-    return found
+    return flat_schema(shape(cls).struct)
+
+
+def flat_schema(struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a Struct, itself at the top and what it refers to under ``$defs``."""
+    found: dict[str, Any] = msgspec.json.schema(struct)
+    definitions = found.pop("$defs", {})
+    main: dict[str, Any] = definitions.pop(found.pop("$ref").removeprefix("#/$defs/"))
+    return main | ({"$defs": definitions} if definitions else {})

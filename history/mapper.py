@@ -11,7 +11,7 @@ from eventsourcing.domain import CanInitAggregate
 from eventsourcing.utils import get_topic
 
 from domain.kernel import FINDABLE, PERSONAL, UNSET, Actor, Aggregate, Event, Fact, GroundswellError, Sealed, fields_of
-from history.codec import plain
+from history.codec import flat_schema, plain
 from history.persons import associated, open_box, seal
 
 Keys = Mapping[UUID, bytes]
@@ -116,10 +116,7 @@ class Mapper:
         """Return the JSON Schema of a topic's stored data; raise UnknownTopic."""
         if topic not in self._codecs:
             raise UnknownTopic(topic)
-        found: dict[str, Any] = msgspec.json.schema(self._codecs[topic].struct)
-        definitions = found.get("$defs", {})
-        main = definitions.pop(found.pop("$ref").removeprefix("#/$defs/"))
-        return main | ({"$defs": definitions} if definitions else {})
+        return flat_schema(self._codecs[topic].struct)
 
     def personal(self, event: Event) -> bool:
         """Tell whether the event carries personal data in the clear, so that a key is needed to write it."""
@@ -146,17 +143,20 @@ class Mapper:
             value = state[name]
             if value is UNSET or (value is None and codec.defaults[name] is None):
                 continue
-            if name in codec.personal and isinstance(value, str):
-                person = event.person
-                assert person is not None  # noqa: S101 - an event with personal fields names its person
-                bound_to = associated(event.originator_id, event.originator_version, name)
-                value = {"sealed": seal(keys[person], value, bound_to)}
-            data[name] = value
+            data[name] = self._seal(event, name, value, keys) if name in codec.personal and value is not None else value
         if reason:
             data["reason"] = reason
         if codec.cls.class_version > 1:
             data["class_version"] = codec.cls.class_version
         return _encoder.encode(data)
+
+    @staticmethod
+    def _seal(event: Event, name: str, value: object, keys: Keys) -> SealedBox:
+        if event.person is None or not isinstance(value, str):
+            msg = f"{event.TOPIC}: {name} can only be sealed as the text of a person, not as {type(value).__name__}"
+            raise TypeError(msg)
+        bound_to = associated(event.originator_id, event.originator_version, name)
+        return SealedBox(seal(keys[event.person], value, bound_to))
 
     def decode(
         self, topic: str, data: bytes, stream: UUID, version: int, keys: Keys | None = None
@@ -169,15 +169,7 @@ class Mapper:
         codec = self._codecs.get(topic)
         if codec is None:
             raise UnknownTopic(topic)
-        try:
-            struct: Any = codec.decoder.decode(data)
-            if struct.class_version < codec.cls.class_version:
-                struct = codec.upcast(data)
-        except (msgspec.DecodeError, KeyError):
-            try:
-                struct = codec.upcast(data)
-            except (msgspec.MsgspecError, KeyError, AttributeError, TypeError) as error:
-                raise Unreadable(topic, error) from error
+        struct = self._read(codec, topic, data)
         state: dict[str, Any] = {"originator_id": stream, "originator_version": version, **codec.fixed}
         for name in codec.names:
             value = getattr(struct, name)
@@ -188,10 +180,29 @@ class Mapper:
             value = state[name]
             if isinstance(value, SealedBox):
                 person = event.person
-                assert person is not None  # noqa: S101 - as when it was written
+                if person is None:
+                    raise Unreadable(topic, f"{name} is sealed, and the event names no person")
                 sealed = Sealed(person, stream, version, name, value.sealed)
-                vars(event)[name] = sealed if keys is None else open_box(sealed, keys)
+                try:
+                    vars(event)[name] = sealed if keys is None else open_box(sealed, keys)
+                except ValueError as error:
+                    raise Unreadable(topic, f"{name} is sealed in a way of its own") from error
         return event, struct.reason
+
+    @staticmethod
+    def _read(codec: _Codec, topic: str, data: bytes) -> Any:  # noqa: ANN401 - a Struct of the codec's own
+        try:
+            struct: Any = codec.decoder.decode(data)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            struct = None  # of an older version, or spoilt
+        try:
+            if struct is None or struct.class_version < codec.cls.class_version:
+                struct = codec.upcast(data)
+        except (msgspec.MsgspecError, LookupError, AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise Unreadable(topic, error) from error
+        if struct.class_version > codec.cls.class_version:
+            raise Unreadable(topic, f"it is of version {struct.class_version}, which a newer release wrote")
+        return struct
 
     def fact(self, row: Any, keys: Keys | None = None) -> Fact:  # noqa: ANN401 - a row of the events table
         """Return a row of the events table as a fact."""
