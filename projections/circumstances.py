@@ -1,0 +1,133 @@
+"""The circumstances that points count under: each supporter's time zone and chapters, and where a promise came from."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Column, Table, Text, Uuid
+
+from domain.kernel import Event, Fact, Unset, zone
+from domain.partnerships import ReferralCode, referral_id
+from domain.pledges import Pledge
+from domain.scoring import SCORABLE
+from domain.supporters import UTC_NAME, Supporter
+from projections.changes import Changes
+from projections.ledger import Happening, read_ids, write_ids
+from projections.projection import Json, Projection
+
+MOVES: Final[tuple[type[Event], ...]] = (ReferralCode.Claimed, ReferralCode.Reclaimed, ReferralCode.Released)
+"""The events that change circumstances and can give no points."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """``members``: supporters with a zone or chapters; ``codes``: referral codes in use; ``promises``: attributed."""
+
+    members: Table
+    codes: Table
+    promises: Table
+
+    @classmethod
+    def declare(cls, projection: Projection) -> "Tables":
+        """Declare the tables in a projection."""
+        return cls(
+            projection.table(
+                "score_members",
+                Column("supporter", Uuid, primary_key=True),
+                Column("time_zone", Text),
+                Column("chapters", Json),
+            ),
+            projection.table("score_codes", Column("code", Uuid, primary_key=True), Column("partnership", Uuid)),
+            projection.table("score_promises", Column("pledge", Uuid, primary_key=True), Column("partnership", Uuid)),
+        )
+
+
+@dataclass(slots=True)
+class Member:
+    """Where a supporter lives and belongs."""
+
+    time_zone: str = UTC_NAME
+    chapters: tuple[UUID, ...] = ()
+
+
+class Circumstances:
+    """Follows a batch of facts through the circumstances; what it needs is fetched with one query per kind."""
+
+    def __init__(self, tables: Tables, changes: Changes, facts: Sequence[Fact]) -> None:
+        self.tables, self.changes = tables, changes
+        self.members: dict[UUID, Member] = {}
+        self.partnerships: dict[UUID, UUID | None] = {}
+        self.codes: dict[UUID, UUID | None] = {}
+        self._fetch(facts)
+
+    def _fetch(self, facts: Sequence[Fact]) -> None:
+        persons: set[UUID] = set()
+        promises: set[UUID] = set()
+        codes: set[UUID] = set()
+        for event in (fact.event for fact in facts):
+            if event.TOPIC in SCORABLE and event.person is not None and not isinstance(event, Supporter.Registered):
+                persons.add(event.person)
+            if isinstance(event, Pledge.Made | Pledge.Renewed):
+                codes |= {referral_id(event.referral)} if event.referral else set()
+            if isinstance(event, Pledge.Event) and not isinstance(event, Pledge.Made):
+                promises.add(event.originator_id)
+        for row in self.changes.rows(self.tables.members, "supporter", persons):
+            self.members[row.supporter] = Member(row.time_zone or UTC_NAME, read_ids(row.chapters))
+        for row in self.changes.rows(self.tables.promises, "pledge", promises):
+            self.partnerships[row.pledge] = row.partnership
+        for row in self.changes.rows(self.tables.codes, "code", codes):
+            self.codes[row.code] = row.partnership
+
+    def happenings(self, facts: Sequence[Fact]) -> Iterator[Happening]:
+        """Yield what can score, in order, each with the circumstances of its moment."""
+        for fact in facts:
+            event: Any = fact.event
+            match event:
+                case Supporter.Event():
+                    self._moved(event)
+                case ReferralCode.Event():
+                    self._code(event)
+                case Pledge.Made() | Pledge.Renewed():
+                    self._promised(event)
+            if event.TOPIC in SCORABLE and event.person is not None:
+                yield self._happening(fact, event.person, getattr(event, "campaign", None))
+
+    def _happening(self, fact: Fact, person: UUID, campaign: UUID | None) -> Happening:
+        member = self.members.get(person) or self.members.setdefault(person, Member())
+        return Happening(
+            fact.position,
+            person,
+            fact.stream,
+            fact.topic,
+            fact.occurred_at,
+            fact.occurred_at.astimezone(zone(member.time_zone)).date(),
+            campaign,
+            member.chapters,
+            self.partnerships.get(fact.stream),
+        )
+
+    def _moved(self, event: Supporter.Event) -> None:
+        member = self.members.setdefault(event.person, Member())
+        before = (member.time_zone, member.chapters)
+        match event:
+            case Supporter.Registered(time_zone=time_zone) | Supporter.Amended(time_zone=time_zone):
+                member.time_zone = member.time_zone if isinstance(time_zone, Unset) else time_zone or UTC_NAME
+            case Supporter.ChapterJoined(chapter=chapter):
+                member.chapters = (*member.chapters, chapter)
+            case Supporter.ChapterLeft(chapter=chapter):
+                member.chapters = tuple(each for each in member.chapters if each != chapter)
+        if before != (member.time_zone, member.chapters):
+            table, chapters = self.tables.members, write_ids(member.chapters)
+            self.changes.put(table, event.person, time_zone=member.time_zone, chapters=chapters)
+
+    def _code(self, event: ReferralCode.Event) -> None:
+        holder = None if isinstance(event, ReferralCode.Released) else event.partnership
+        self.codes[event.originator_id] = holder
+        self.changes.put(self.tables.codes, event.originator_id, partnership=holder)
+
+    def _promised(self, event: Pledge.Made | Pledge.Renewed) -> None:
+        partnership = self.codes.get(referral_id(event.referral)) if event.referral else None
+        if partnership != self.partnerships.get(event.originator_id):
+            self.partnerships[event.originator_id] = partnership
+            self.changes.put(self.tables.promises, event.originator_id, partnership=partnership)

@@ -1,0 +1,158 @@
+"""The score ledger: which event gave how many points, under which rules; every board is a fold of it.
+
+An event about one supporter has one entry of its own, be it of 0 points, so that other rules can score it anew; an
+event that takes points back has one more for each event whose points it takes. Such an entry counts where the points
+it takes back counted: on the same day, in the same campaign, for the same chapters and partnership.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from domain.scoring import DEFAULT_POINTS, TAKES_BACK
+
+
+class Happening(NamedTuple):
+    """An event that can score, with all that decides what its points count for.
+
+    ``day`` is the supporter's own and ``chapters`` are those they were a member of when it happened; ``partnership``
+    is the one whose referral code the promise came by.
+    """
+
+    event: int
+    supporter: UUID
+    stream: UUID
+    topic: str
+    occurred_at: datetime
+    day: date
+    campaign: UUID | None
+    chapters: tuple[UUID, ...]
+    partnership: UUID | None
+
+
+class Entry(NamedTuple):
+    """Points that an event gave, or took back from the event at the position ``of``; in hundredths.
+
+    ``position`` is where it became part of the ledger: at the event, or where new rules scored it again.
+    """
+
+    position: int
+    number: int
+    happening: Happening
+    of: int | None
+    points: int
+    rules_version: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The scoring rules in force, in hundredths of points; ``daily_cap``: the most that one gets for one's own day."""
+
+    version: int
+    points: Mapping[str, int]
+    daily_cap: int | None
+
+    @classmethod
+    def of(cls, version: int, points: Mapping[str, float], daily_cap: float | None) -> "Rules":
+        """Return the rules as they were published."""
+        cap = None if daily_cap is None else hundredths(daily_cap)
+        return cls(version, {topic: hundredths(each) for topic, each in points.items()}, cap)
+
+
+def hundredths(points: float) -> int:
+    """Return points of at most two decimals as a whole number."""
+    return round(points * 100)
+
+
+DEFAULT_RULES: Final = Rules.of(0, DEFAULT_POINTS, None)
+
+
+class Given:
+    """The points that the events of one stream gave and that were not taken back."""
+
+    __slots__ = ("standing",)
+
+    def __init__(self) -> None:
+        self.standing: dict[int, tuple[Happening, int]] = {}
+
+    def give(self, happening: Happening, points: int) -> None:
+        """Note what an event gave."""
+        if points:
+            self.standing[happening.event] = (happening, points)
+
+    def take(self) -> Iterator[tuple[Happening, int]]:
+        """Yield, and forget, what stands."""
+        yield from self.standing.values()
+        self.standing.clear()
+
+
+class Scorer:
+    """Scores happenings in order of history; ``given`` by stream and ``days`` by supporter and day say what was before.
+
+    ``given`` must be complete for streams whose points are taken back, ``days`` for days on which a cap holds.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.given: defaultdict[UUID, Given] = defaultdict(Given)
+        self.days: dict[tuple[UUID, date], int] = {}
+
+    def score(self, happening: Happening) -> Iterator[tuple[Happening, int | None, int]]:
+        """Yield (where it counts, the event whose points are taken back | None, hundredths), the event's own first."""
+        taken = list(self.given[happening.stream].take()) if happening.topic in TAKES_BACK else ()
+        for before, points in taken:
+            self._count(before, -points)
+        points = self._own(happening)
+        self._count(happening, points)
+        self.given[happening.stream].give(happening, points)
+        yield happening, None, points
+        for before, points in taken:
+            where = before._replace(event=happening.event, topic=happening.topic, occurred_at=happening.occurred_at)
+            yield where, before.event, -points
+
+    def _own(self, happening: Happening) -> int:
+        points = self.rules.points.get(happening.topic, 0)
+        if points > 0 and self.rules.daily_cap is not None:
+            room = self.rules.daily_cap - self.days.get((happening.supporter, happening.day), 0)
+            points = max(0, min(points, room))
+        return points
+
+    def _count(self, happening: Happening, points: int) -> None:
+        if points:
+            key = (happening.supporter, happening.day)
+            self.days[key] = self.days.get(key, 0) + points
+
+
+def at_once(scorer: Scorer, happenings: Iterable[Happening]) -> Iterator[Entry]:
+    """Yield the entries of happenings that are scored when they are recorded."""
+    for happening in happenings:
+        for number, (where, of, points) in enumerate(scorer.score(happening)):
+            yield Entry(happening.event, number, where, of, points, scorer.rules.version)
+
+
+def read_happening(row: Any) -> Happening:  # noqa: ANN401 - a row of the entries table
+    """Return the happening of an entry's row."""
+    return Happening(
+        row.event,
+        row.supporter,
+        row.stream,
+        row.topic,
+        row.occurred_at,
+        row.day,
+        row.campaign,
+        read_ids(row.chapters),
+        row.partnership,
+    )
+
+
+def read_ids(written: Iterable[str] | None) -> tuple[UUID, ...]:
+    """Return ids that are kept as JSON."""
+    return tuple(UUID(each) for each in written or ())
+
+
+def write_ids(ids: Iterable[UUID]) -> list[str] | None:
+    """Return ids as JSON; none at all as null."""
+    return [str(each) for each in ids] or None
