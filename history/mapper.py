@@ -90,6 +90,8 @@ def _marks(hint: object) -> tuple[object, ...]:
 def _stored(hint: Any) -> Any:  # noqa: ANN401 - annotations are of any type
     """Replace Unset by msgspec's own, in a union."""
     members = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        return typing.Annotated.__class_getitem__((_stored(members[0]), *members[1:]))
     if any(member.__name__ == "Unset" for member in members if isinstance(member, type)):
         kept = [msgspec.UnsetType if getattr(m, "__name__", "") == "Unset" else m for m in members]
         return typing.Union[tuple(kept)]  # noqa: UP007 - the members are only known at run time

@@ -192,15 +192,15 @@ class PollingSubscription(Subscription[LogRecorder]):
         self._stopped.set()
 
     def __next__(self) -> Notification:
-        while not self._page:
-            if self._has_been_stopped:
-                raise StopIteration
+        while not (self._page or self._has_been_stopped):
             found = self._recorder.select_notifications(
                 self._last_notification_id or 0, PAGE, topics=self._topics, inclusive_of_start=False
             )
             self._page = list(reversed(found))
             if not found:
                 self._stopped.wait(POLL_SECONDS)
+        if self._has_been_stopped:
+            raise StopIteration
         notification = self._page.pop()
         self._last_notification_id = notification.id
         return notification
