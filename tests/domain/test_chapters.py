@@ -62,6 +62,20 @@ def test_move_to_another_parent_and_to_none() -> None:
     ).when(Move(chapter="lisbon", parent=None)).then(happened(Chapter.Moved))
 
 
+def test_a_moved_chapter_stays_where_it_was_moved() -> None:
+    to_world = Move(chapter="lisbon", parent="world")
+    given(*TREE, to_world).when(to_world).refused("chapter.unchanged").and_given(
+        Move(chapter="lisbon", parent="portugal")
+    )
+
+
+def test_a_command_names_the_parent_among_what_it_reads() -> None:
+    ids = (LISBON, identify("chapter", "world"))
+    assert Found(chapter="lisbon", name="Lisbon", parent="world").streams() == ids
+    assert Move(chapter="lisbon", parent="world").streams() == ids
+    assert Move(chapter="lisbon", parent=None).streams() == (LISBON,)
+
+
 def test_close() -> None:
     given(FOUND).when(Close(chapter="lisbon")).then(happened(Chapter.Closed))
 
