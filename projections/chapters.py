@@ -118,6 +118,11 @@ class Chapters(Projection, name="chapters"):
         """Return one chapter, or None."""
         return connection.execute(sa.select(self.chapters).where(self.chapters.c.id == chapter)).first()
 
+    def count(self, connection: Connection, state: str = "open") -> int:
+        """Return how many chapters are in a state."""
+        query = sa.select(sa.func.count()).select_from(self.chapters).where(self.chapters.c.state == state)
+        return connection.scalar(query) or 0
+
     def several(self, connection: Connection, chapters: Sequence[UUID]) -> dict[UUID, Any]:
         """Return those of the chapters that exist, by id."""
         query = sa.select(self.chapters).where(self.chapters.c.id.in_(chapters))

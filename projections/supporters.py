@@ -204,6 +204,11 @@ class Supporters(Projection, name="supporters"):
             query = query.where(self.supporters.c.id > after)
         return connection.execute(query).all()
 
+    def newest(self, connection: Connection, limit: int = 10) -> Sequence[Any]:
+        """Return the present supporters who registered last, the newest first."""
+        query = self._where(sa.select(self.supporters), PRESENT)
+        return connection.execute(query.order_by(self.supporters.c.registered_at.desc()).limit(limit)).all()
+
     def count(self, connection: Connection, which: Which = PRESENT) -> int:
         """Return how many supporters there are."""
         query = self._where(sa.select(sa.func.count()).select_from(self.supporters), which)

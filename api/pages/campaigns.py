@@ -1,0 +1,140 @@
+"""The movement's campaigns, and one campaign with its progress and pledge form."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from babel import Locale, UnknownLocaleError
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from api.campaigns import CampaignPath
+from api.common import Cursor, MaybeCaller, Stale, Store, decode_cursor, encode_cursor, views
+from api.pages.rendering import page
+from domain.kernel import Unknown, identify, now
+from history.envelope import new_id
+from projections.campaigns import Campaigns
+from projections.timeline import Timeline
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+CARDS: Final = 24
+LATELY: Final = timedelta(days=90)
+WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
+NO_FORM: Final[dict[str, Any]] = {"email": "", "name": "", "ask": "", "referral": "", "consent": False}
+
+
+@router.get("/")
+def home(store: Store, response: Response, stale: Stale, caller: MaybeCaller, cursor: Cursor = None) -> HTMLResponse:
+    """All campaigns that were launched, open ones first, and what happened lately."""
+    after = decode_cursor(cursor)
+    with views(store, response, stale) as opened:
+        shown = ("launched", "paused", "completed") if caller is None or not caller.is_staff else ()
+        rows = opened[Campaigns].all(
+            opened.connection, states=shown, after=UUID(after[0]) if after else None, limit=CARDS + 1
+        )
+        milestones = [] if after else opened[Timeline].milestones(opened.connection, latest=6)
+        page_rows = sorted(rows[:CARDS], key=lambda row: row.state != "launched")
+        return page(
+            "home.html",
+            caller,
+            campaigns=page_rows,
+            next=encode_cursor(rows[CARDS - 1].id) if len(rows) > CARDS else None,
+            milestones=milestones,
+            position=opened.position,
+            stale=stale,
+        )
+
+
+def language_name(code: str) -> str:
+    """Return the language's own name for itself, or its code where that is not known."""
+    try:
+        return Locale.parse(code.replace("-", "_")).get_display_name() or code
+    except (UnknownLocaleError, ValueError):
+        return code
+
+
+def chosen_language(request: Request, asked: str | None, offered: list[str]) -> str | None:
+    """Return the framing to show: the one asked for, else the first that the browser accepts, else None."""
+    wanted = [asked] if asked else []
+    for part in request.headers.get("Accept-Language", "").split(","):
+        wanted.append(part.partition(";")[0].strip())
+    for code in filter(None, wanted):
+        for known in offered:
+            if known.lower() == code.lower() or known.lower().split("-")[0] == code.lower().split("-")[0]:
+                return known
+        if not asked and code.lower().startswith("en"):
+            return None
+    return None
+
+
+@router.get("/campaigns/{campaign}")
+def read_campaign(
+    request: Request,
+    store: Store,
+    stale: Stale,
+    caller: MaybeCaller,
+    campaign: CampaignPath,
+    lang: str | None = None,
+    ref: Annotated[str, Query(max_length=200)] = "",
+    thanks: int | None = None,
+) -> HTMLResponse:
+    """One campaign."""
+    if thanks is not None:
+        stale = not store.reader.wait(thanks)
+    form = NO_FORM | {"referral": ref}
+    return campaign_page(request, store, caller, campaign, stale=stale, lang=lang, form=form, thanks=thanks is not None)
+
+
+def campaign_page(
+    request: Request,
+    store: Store,
+    caller: MaybeCaller,
+    campaign: str,
+    *,
+    form: dict[str, Any],
+    stale: bool = False,
+    lang: str | None = None,
+    thanks: bool = False,
+    problem: str | None = None,
+    status: int = 200,
+) -> HTMLResponse:
+    """Render one campaign, with the form as it was filled in and what was wrong with it, if anything."""
+    key = identify("campaign", campaign)
+    with views(store, Response(), stale, [Campaigns]) as opened:
+        model = opened[Campaigns]
+        row = model.find(opened.connection, key)
+        if row is None or row.state is None:
+            raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
+        framings = {f.locale: f for f in model.framings_of(opened.connection, key)}
+        asks = model.asks_of(opened.connection, [key])
+        position = opened.position
+    language = chosen_language(request, lang, list(framings))
+    framed = framings.get(language or "")
+    answer = page(
+        "campaign.html",
+        caller,
+        campaign=row,
+        title=framed.title if framed else row.title,
+        summary=(framed.summary if framed and framed.summary else row.summary),
+        lang=language or "en",
+        page_lang="en",
+        framings=framings,
+        languages=[("en", "English"), *((code, language_name(code)) for code in framings if code != "en")],
+        asks=asks,
+        path=row.reference or str(row.id),
+        form=form,
+        form_key=new_id(),
+        wording=WORDING,
+        thanks=thanks,
+        problem=problem,
+        position=position,
+        stale=stale,
+    )
+    answer.status_code = status
+    return answer
+
+
+def lately() -> Any:  # noqa: ANN401
+    """Return since when something counts as lately."""
+    return now() - LATELY

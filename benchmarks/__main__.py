@@ -1,0 +1,31 @@
+"""`make bench`: measures side by side with named peers and writes benchmarks/RESULTS.md."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks import append
+from benchmarks.measure import RUNS, Result, machine
+
+BENCHMARKS = {"append": append.run}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, all by default."""
+    results: list[Result] = []
+    for name in names or BENCHMARKS:
+        print(f"{name} …", flush=True)
+        for result in BENCHMARKS[name]():
+            print(result.row(), flush=True)
+            results.append(result)
+    if names:
+        return
+    table = "\n".join(result.row() for result in results)
+    Path(__file__).with_name("RESULTS.md").write_text(
+        f"# Results\n\n`make bench`, {datetime.now(UTC):%Y-%m-%d}; median (lowest-highest) of {RUNS} runs in turn, one machine, one "
+        f"run.\n{machine()}\n\n| what | ours | peer | ratio | aim |\n|---|---|---|---|---|\n{table}\n"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
