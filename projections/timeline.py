@@ -1,0 +1,309 @@
+"""The timeline: how the movement evolved, by day, week or month (UTC) of when things happened, with its milestones."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Date, Text, Uuid
+
+from domain.actions import Action
+from domain.campaigns import Campaign
+from domain.chapters import Chapter
+from domain.kernel import Event, Fact, Invalid, Unset
+from domain.partnerships import Partnership
+from domain.pledges import Pledge
+from domain.policies import Policy
+from domain.recognitions import Recognition
+from domain.supporters import Supporter
+from history.tables import BigInt, Moment
+from projections.changes import Changes
+from projections.counts import count_column
+from projections.projection import Projection, on
+
+COUNTED: Final[Mapping[type[Event], str]] = {
+    Supporter.Registered: "supporters",
+    Supporter.Erased: "supporters_erased",
+    Pledge.Made: "pledges_made",
+    Pledge.Renewed: "pledges_renewed",
+    Pledge.CheckedIn: "check_ins",
+    Pledge.Kept: "pledges_kept",
+    Pledge.Lapsed: "pledges_lapsed",
+    Pledge.Withdrawn: "pledges_withdrawn",
+    Action.Logged: "actions_logged",
+    Action.Verified: "actions_verified",
+    Action.Rejected: "actions_rejected",
+    Action.Retracted: "actions_retracted",
+    Recognition.Awarded: "recognitions_awarded",
+    Recognition.Revoked: "recognitions_revoked",
+    Chapter.Founded: "chapters_founded",
+    Chapter.Refounded: "chapters_founded",
+    Chapter.Closed: "chapters_closed",
+    Partnership.Activated: "partnerships_activated",
+}
+"""What is counted, by the event that counts once."""
+
+COUNTS: Final = tuple(dict.fromkeys(COUNTED.values()))
+
+TOTALS: Final[Mapping[str, Mapping[str, int]]] = {
+    "supporters": {"supporters": 1},
+    "pledges_made": {"pledges_made": 1},
+    "pledges_active": {
+        "pledges_made": 1,
+        "pledges_renewed": 1,
+        "pledges_kept": -1,
+        "pledges_lapsed": -1,
+        "pledges_withdrawn": -1,
+    },
+    "pledges_kept": {"pledges_kept": 1},
+    "check_ins": {"check_ins": 1},
+    "actions_logged": {"actions_logged": 1},
+    "recognitions": {"recognitions_awarded": 1, "recognitions_revoked": -1},
+    "chapters_open": {"chapters_founded": 1, "chapters_closed": -1},
+}
+"""What stands at the end of a bucket: sums of counts since the beginning."""
+
+MAX_BUCKETS: Final = 10_000
+LAST_DAY: Final = date(9998, 12, 31)
+"""No event happens later, and the calendar has room for the end of its bucket."""
+FIRST_ROUND_NUMBER: Final = 100
+
+
+class By(StrEnum):
+    """The width of a bucket; weeks are those of ISO 8601, from Monday."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """What happened from the day ``start`` to the day ``end``, both included, and what stood at its end."""
+
+    start: date
+    end: date
+    counts: Mapping[str, int]
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Milestone:
+    """Something to remember; ``detail`` is the outcome of a policy, or the number of a pledge."""
+
+    position: int
+    occurred_at: datetime
+    kind: str
+    subject: UUID
+    title: str | None
+    detail: str | None
+
+
+class Timeline(Projection, name="timeline"):
+    """Counts per day, and milestones."""
+
+    def define(self) -> None:
+        """One row per day on which anything happened, per milestone, and per title that a milestone may need."""
+        self.days = self.table(
+            "timeline_days", Column("day", Date, primary_key=True), *(count_column(name) for name in COUNTS)
+        )
+        self.marks = self.table(
+            "milestones",
+            Column("position", BigInt, primary_key=True, autoincrement=False),
+            Column("occurred_at", Moment, nullable=False),
+            Column("kind", Text, nullable=False),
+            Column("subject", Uuid, nullable=False),
+            Column("title", Text),
+            Column("detail", Text),
+            index=[("occurred_at",)],
+        )
+        self.titles = self.table("timeline_titles", Column("id", Uuid, primary_key=True), Column("title", Text))
+
+    # --- fold ---
+
+    @on(*COUNTED, Campaign.Drafted, Campaign.Amended, Campaign.Launched, Campaign.Completed)
+    def counted(self, fact: Fact, _event: Event, changes: Changes) -> None:
+        """Fold one event alone."""
+        self.apply([fact], changes)
+
+    @on(Policy.Tracked, Policy.Concluded, Partnership.Proposed)
+    def remembered(self, fact: Fact, _event: Event, changes: Changes) -> None:
+        """Fold one event alone."""
+        self.apply([fact], changes)
+
+    def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
+        """Fold a batch: count, and mark what is to be remembered."""
+        facts = [fact for fact in facts if fact.topic in self.handlers]
+        titles = self._titles(facts, changes)
+        made = self._made(facts, changes)
+        for fact in facts:
+            count = COUNTED.get(type(fact.event))
+            if count is not None:
+                changes.add(self.days, fact.occurred_at.astimezone(UTC).date(), **{count: 1})
+            title = given_title(fact.event)
+            if title is not None:
+                titles[fact.stream] = title
+                changes.put(self.titles, fact.stream, title=title)
+            if isinstance(fact.event, Pledge.Made):
+                made += 1
+            for kind, subject, detail in milestone(fact, made):
+                changes.put(
+                    self.marks,
+                    fact.position,
+                    occurred_at=fact.occurred_at,
+                    kind=kind,
+                    subject=subject,
+                    title=titles.get(titled(fact.event), getattr(fact.event, "title", None)),
+                    detail=detail,
+                )
+
+    def _titles(self, facts: Sequence[Fact], changes: Changes) -> dict[UUID, str]:
+        named = {titled(fact.event) for fact in facts if isinstance(fact.event, MARKED)}
+        return {row.id: row.title for row in changes.rows(self.titles, "id", named)}
+
+    def _made(self, facts: Sequence[Fact], changes: Changes) -> int:
+        """Return how many pledges were made before these facts."""
+        if not any(isinstance(fact.event, Pledge.Made) for fact in facts):
+            return 0
+        return changes.connection.scalar(sa.select(sa.func.sum(self.days.c.pledges_made))) or 0
+
+    # --- questions ---
+
+    def span(self, connection: Connection) -> tuple[date, date] | None:
+        """Return the first and the last day on which anything happened, or None."""
+        days = self.days.c.day
+        first, last = connection.execute(sa.select(sa.func.min(days), sa.func.max(days))).one()
+        return (first, last) if first else None
+
+    def buckets(
+        self, connection: Connection, by: By, since: date | None = None, until: date | None = None
+    ) -> list[Bucket]:
+        """Return the buckets from the one ``since`` lies in to the one ``until`` lies in, empty ones too.
+
+        Without these, from the first to the last day on which anything happened. Raises Invalid for too many buckets.
+        """
+        span = self.span(connection)
+        if span is None and (since is None or until is None):
+            return []
+        first, last = span or (date.min, date.min)
+        since = bucket_start(by, since or first)
+        until = min(until or last, LAST_DAY)
+        table = self.days
+        before = connection.execute(
+            sa.select(*(sa.func.sum(table.c[name]) for name in COUNTS)).where(table.c.day < since)
+        )
+        sums = dict(zip(COUNTS, (each or 0 for each in before.one()), strict=True))
+        starts = list(bucket_starts(by, since, until))
+        found: dict[date, dict[str, int]] = {start: dict.fromkeys(COUNTS, 0) for start in starts}
+        end = bucket_end(by, starts[-1]) if starts else until
+        for row in connection.execute(sa.select(table).where(table.c.day.between(since, end))).mappings():
+            counts = found[bucket_start(by, row["day"])]
+            for name in COUNTS:
+                counts[name] += row[name]
+        buckets = []
+        for start, counts in found.items():
+            sums = {name: sums[name] + counts[name] for name in COUNTS}
+            buckets.append(Bucket(start, bucket_end(by, start), counts, totals(sums)))
+        return buckets
+
+    def milestones(
+        self, connection: Connection, since: date | None = None, until: date | None = None
+    ) -> list[Milestone]:
+        """Return the milestones of the days from ``since`` to ``until``, both included, in order of time."""
+        table = self.marks
+        query = sa.select(table).order_by(table.c.occurred_at, table.c.position)
+        if since is not None:
+            query = query.where(table.c.occurred_at >= datetime.combine(since, time.min, UTC))
+        if until is not None and until < date.max:
+            query = query.where(table.c.occurred_at < datetime.combine(until + timedelta(days=1), time.min, UTC))
+        return [Milestone(*row) for row in connection.execute(query)]
+
+
+MARKED: Final = (
+    Campaign.Launched,
+    Campaign.Completed,
+    Policy.Concluded,
+    Partnership.Activated,
+    Recognition.Revoked,
+    Pledge.Made,
+)
+"""The events that are, or can be, milestones."""
+
+
+def given_title(event: Event) -> str | None:
+    """Return the title that an event gives to something whose milestones come later."""
+    match event:
+        case Campaign.Drafted(title=title) | Campaign.Amended(title=title):
+            return None if isinstance(title, Unset) else title
+        case Policy.Tracked(title=title) | Partnership.Proposed(name=title):
+            return title
+        case _:
+            return None
+
+
+def titled(event: Event) -> UUID:
+    """Return the id of what names a milestone: of a pledge, its campaign."""
+    return event.campaign if isinstance(event, Pledge.Event) else event.originator_id
+
+
+def milestone(fact: Fact, made: int) -> Iterator[tuple[str, UUID, str | None]]:
+    """Yield (kind, subject, detail) where a fact is one; ``made`` counts pledges up to and with it."""
+    match fact.event:
+        case Campaign.Launched():
+            yield "campaign_launched", fact.stream, None
+        case Campaign.Completed():
+            yield "campaign_completed", fact.stream, None
+        case Policy.Concluded(outcome=outcome):
+            yield "policy_concluded", fact.stream, str(outcome)
+        case Partnership.Activated():
+            yield "partnership_activated", fact.stream, None
+        case Recognition.Revoked():
+            yield "recognition_revoked", fact.stream, None
+        case Pledge.Made() if is_round(made):
+            yield "pledges", fact.stream, str(made)
+
+
+def is_round(number: int) -> bool:
+    """Whether a number is the first, or 100, 1,000, 10,000 …."""
+    return number == 1 or (number >= FIRST_ROUND_NUMBER and str(number).strip("0") == "1")
+
+
+def totals(sums: Mapping[str, int]) -> dict[str, int]:
+    """Return what stands after so many of each count."""
+    return {name: sum(sign * sums[count] for count, sign in parts.items()) for name, parts in TOTALS.items()}
+
+
+def bucket_start(by: By, day: date) -> date:
+    """Return the first day of the bucket that a day lies in."""
+    match by:
+        case By.DAY:
+            return day
+        case By.WEEK:
+            return day - timedelta(days=day.weekday())
+        case By.MONTH:
+            return day.replace(day=1)
+
+
+def bucket_end(by: By, start: date) -> date:
+    """Return the last day of the bucket that begins on a day."""
+    match by:
+        case By.DAY:
+            return start
+        case By.WEEK:
+            return start + timedelta(days=6 - start.weekday())
+        case By.MONTH:
+            return (start + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+
+
+def bucket_starts(by: By, since: date, until: date) -> Iterator[date]:
+    """Yield the first days of all buckets from one day to another; raise Invalid where they are too many."""
+    for _ in range(MAX_BUCKETS):
+        if since > until:
+            return
+        yield since
+        since = bucket_end(by, since) + timedelta(days=1)
+    if since <= until:
+        raise Invalid("timeline.too_long", f"That is more than {MAX_BUCKETS} buckets; choose wider ones or fewer days.")

@@ -1,0 +1,105 @@
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from domain.kernel import Invalid, identify
+from projections.rebuild import compare
+from projections.timeline import By, Milestone, Timeline, is_round
+from tests.support.store import Store
+
+
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(database_url, tmp_path, kinds=[Timeline], batch=7) as store:
+        yield store
+
+
+def tell(store: Store) -> None:
+    run = store.run
+    run("chapters.found", chapter="lisbon", name="Lisbon", at="2026-01-30T10:00:00Z")
+    run("campaigns.draft", campaign="listen", title="Listen", at="2026-01-30T10:00:00Z")
+    run("campaigns.amend", campaign="listen", title="Listen more", at="2026-01-30T10:01:00Z")
+    run("campaigns.add_ask", campaign="listen", ask="daily", statement="Ten minutes", kind="challenge", days=21)
+    run("campaigns.launch", campaign="listen", at="2026-01-31T23:30:00-02:00")
+    for name in ("anna", "ben", "eve"):
+        run("supporters.register", supporter=name, at="2026-02-02T12:00:00Z")
+        run("pledges.make", campaign="listen", ask="daily", supporter=name, at="2026-02-02T13:00:00Z")
+    promise = {"campaign": "listen", "ask": "daily"}
+    run("pledges.check_in", **promise, supporter="anna", on="2026-02-02", at="2026-02-02T14:00:00Z")
+    run("pledges.keep", **promise, supporter="anna", at="2026-02-16T14:00:00Z")
+    run("pledges.lapse", **promise, supporter="ben", at="2026-02-16T14:00:00Z")
+    run("pledges.withdraw", **promise, supporter="eve", at="2026-02-17T14:00:00Z")
+    run("pledges.make", **promise, supporter="eve", at="2026-02-18T14:00:00Z")
+    run("policies.track", policy="bill", title="Empathy in schools", kind="bill", at="2026-02-18T14:00:00Z")
+    run("policies.conclude", policy="bill", outcome="lost", on="2026-02-18", at="2026-02-19T14:00:00Z")
+    run("supporters.erase", supporter="ben", reason="asked", at="2026-03-01T00:00:00Z")
+
+
+def test_weeks_and_months_are_sums_of_days_with_the_empty_ones_in_between(store: Store) -> None:
+    tell(store)
+    store.catch_up()
+    with store.views() as views:
+        timeline = views[Timeline]
+        weeks = timeline.buckets(views.connection, By.WEEK)
+        months = timeline.buckets(views.connection, By.MONTH, date(2026, 2, 28), date(2026, 4, 1))
+    assert [week.start for week in weeks] == [date(2026, 1, 26) + timedelta(weeks=n) for n in range(5)]
+    february = months[0]
+    assert (february.start, february.end) == (date(2026, 2, 1), date(2026, 2, 28))
+    wanted = {"supporters": 3, "pledges_made": 3, "pledges_renewed": 1, "pledges_kept": 1, "pledges_lapsed": 1}
+    wanted |= {"pledges_withdrawn": 1, "check_ins": 1}
+    assert {name: count for name, count in february.counts.items() if count} == wanted
+    assert february.totals["pledges_active"] == 1
+    assert february.totals["pledges_made"] == february.totals["supporters"] == 3
+    assert february.totals["chapters_open"] == 1
+    assert months[1].counts["supporters_erased"] == 1
+    assert not any(months[2].counts.values())
+    assert months[2].totals == months[1].totals == february.totals
+
+
+def test_buckets_before_which_something_happened_begin_with_its_totals(store: Store) -> None:
+    tell(store)
+    store.catch_up()
+    with store.views() as views:
+        (day,) = views[Timeline].buckets(views.connection, By.DAY, date(2026, 2, 3), date(2026, 2, 3))
+        assert day.totals["pledges_active"] == 3
+        assert not any(day.counts.values())
+
+
+def test_milestones_carry_the_title_of_their_time(store: Store) -> None:
+    tell(store)
+    store.catch_up()
+    with store.views() as views:
+        milestones = views[Timeline].milestones(views.connection)
+        later = views[Timeline].milestones(views.connection, date(2026, 2, 1), date(2026, 2, 2))
+    told = [(each.kind, each.title, each.detail) for each in milestones]
+    assert told == [
+        ("campaign_launched", "Listen more", None),
+        ("pledges", "Listen more", "1"),
+        ("policy_concluded", "Empathy in schools", "lost"),
+    ]
+    assert isinstance(milestones[0], Milestone)
+    assert milestones[0].subject == identify("campaign", "listen")
+    assert later == milestones[:2]  # launched on the last of January in the west of the ocean, in February by UTC
+
+
+def test_rebuilding_gives_the_same_tables(store: Store) -> None:
+    tell(store)
+    assert compare(store.runner, [Timeline]) == []
+
+
+def test_an_empty_history_has_no_buckets_unless_asked_for(store: Store) -> None:
+    with store.views() as views:
+        assert views[Timeline].buckets(views.connection, By.DAY) == []
+        assert len(views[Timeline].buckets(views.connection, By.MONTH, date(2026, 1, 1), date(2026, 12, 1))) == 12
+        assert views[Timeline].buckets(views.connection, By.DAY, date(2026, 1, 2), date(2026, 1, 1)) == []
+
+
+def test_too_many_buckets_are_refused(store: Store) -> None:
+    with store.views() as views, pytest.raises(Invalid, match="more than"):
+        views[Timeline].buckets(views.connection, By.DAY, date.min, date.max)
+
+
+def test_round_numbers() -> None:
+    assert [number for number in range(100_001) if is_round(number)] == [1, 100, 1_000, 10_000, 100_000]
