@@ -220,3 +220,9 @@ def test_streaks_are_what_one_would_count_by_hand(days: list[date], rest_days: i
 )
 def test_streaks(numbers: Sequence[int], rest_days: int, expected: tuple[int, int]) -> None:
     assert streaks([MADE_ON + timedelta(days=number) for number in numbers], rest_days) == expected
+
+
+def test_the_note_given_with_the_pledge_is_the_one_to_amend() -> None:
+    noted = Make(campaign="spring", ask="listen", supporter="anna", note="every morning")
+    given(*WORLD, noted).when(AMEND).refused("pledge.unchanged")
+    given(*WORLD, MAKE, LAPSE, noted).when(AMEND).refused("pledge.unchanged")
