@@ -5,8 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import campaigns, problems
+from api import campaigns, commands, openapi, problems
 from api.bootstrap import Groundswell
+from api.metrics import Metrics, Timing
+from api.paths import Paths
+
+ROUTES = (commands, campaigns)
 
 DESCRIPTION = """
 Groundswell is an event-sourced campaign engine: everything is an event in one history, every number is computed from
@@ -27,7 +31,11 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
 
     app = FastAPI(title="Groundswell", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.groundswell = groundswell
+    app.state.metrics = Metrics()
+    app.add_middleware(Paths)
+    app.add_middleware(Timing, metrics=app.state.metrics)
     problems.install(app)
-    for module in (campaigns,):
+    for module in ROUTES:
         app.include_router(module.router, prefix="/api/v1")
+    openapi.install(app)
     return app

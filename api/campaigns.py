@@ -8,13 +8,15 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 
-from api.common import PAGE_SIZE, Cursor, Limit, Point, Stale, Store, decode_cursor, encode_cursor, etag, views
+from api.common import PAGE_SIZE, Cursor, Limit, Named, Point, Stale, Store, cursor_id, etag, next_cursor, views
+from api.openapi import answers
+from domain.campaigns import CampaignState
 from domain.kernel import Unknown, identify
 from projections.campaigns import Campaigns, counts
 
 router = APIRouter(tags=["campaigns"])
 
-CampaignPath = Annotated[str, Path(description="The campaign's id or reference.", examples=["listening-2026"])]
+CampaignPath = Annotated[str, Named, Path(description="The campaign's id or reference.", examples=["listening-2026"])]
 
 
 class Counts(BaseModel):
@@ -126,31 +128,31 @@ def as_campaign(row: Any, asks: Sequence[Any], framings: Sequence[Any] = ()) -> 
 @router.get(
     "/campaigns",
     summary="List campaigns",
-    responses={
-        200: {"content": {"application/json": {"example": {"campaigns": [EXAMPLE], "next": None, "position": 812}}}}
-    },
+    responses=answers({"campaigns": [EXAMPLE], "next": None, "position": 812}, "as_of.in_future"),
 )
 def list_campaigns(
     store: Store,
     response: Response,
     stale: Stale,
     as_of: Point,
-    state: Annotated[list[str], Query(description="Only campaigns in these states.")] = [],  # noqa: B006 - FastAPI copies it
+    state: Annotated[
+        list[CampaignState], Query(description="Only campaigns in these states.", examples=[["launched"]])
+    ] = [],  # noqa: B006 - FastAPI copies it
     limit: Limit = PAGE_SIZE,
     cursor: Cursor = None,
 ) -> CampaignList:
     """All campaigns, with the five counts of their pledges, page by page."""
-    after = decode_cursor(cursor)
+    after = cursor_id(cursor)
     with views(store, response, stale, [Campaigns], as_of) as opened:
         model = opened[Campaigns]
-        rows = model.all(opened.connection, states=state, after=UUID(after[0]) if after else None, limit=limit + 1)
+        rows = model.all(opened.connection, states=state, after=after, limit=limit + 1)
         page = rows[:limit]
         asks: dict[UUID, list[Any]] = {row.id: [] for row in page}
         for ask in model.asks_of(opened.connection, list(asks)):
             asks[ask.campaign].append(ask)
         return CampaignList(
             campaigns=[as_campaign(row, asks[row.id]) for row in page],
-            next=encode_cursor(page[-1].id) if len(rows) > limit else None,
+            next=next_cursor(rows, limit),
             position=opened.position,
         )
 
@@ -158,7 +160,7 @@ def list_campaigns(
 @router.get(
     "/campaigns/{campaign}",
     summary="Read one campaign",
-    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+    responses=answers(EXAMPLE, "campaign.unknown", "as_of.in_future"),
 )
 def read_campaign(store: Store, response: Response, stale: Stale, as_of: Point, campaign: CampaignPath) -> Campaign:
     """One campaign with its asks, their counts, and its words in each language."""

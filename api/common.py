@@ -12,10 +12,13 @@ from uuid import UUID
 import msgspec
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BeforeValidator
 
 from api.accounts import Caller, Unauthenticated
 from api.bootstrap import Groundswell
-from domain.kernel import Actor, Command, Context, Erased, Invalid, now
+from api.paths import SLASH
+from domain.kernel import MAX_REFERENCE, Actor, Command, Context, Erased, Invalid, now
+from history.codec import check_reference
 from history.envelope import Request as CommandRequest
 from history.envelope import new_id, own_request, read_moment
 from history.writer import Answer
@@ -24,6 +27,8 @@ from projections.views import PRESENT, AsOf, Views
 
 PAGE_SIZE: Final = 50
 LARGEST_PAGE: Final = 500
+LONGEST_POINT: Final = 40
+LONGEST_NUMBER: Final = 19
 PUBLIC: Final = Actor("supporter", "public")
 SESSION_COOKIE: Final = "groundswell_session"
 
@@ -73,6 +78,24 @@ def staff(caller: KnownCaller) -> Caller:
 Staff = Annotated[Caller, Depends(staff)]
 
 
+# --- what a path or a query names ---
+
+
+def read_reference(given: object) -> str:
+    """Return the reference that stands in a path or a query; raise Invalid where it cannot be one."""
+    reference = str(given).replace(SLASH, "/")
+    if not 1 <= len(reference) <= MAX_REFERENCE:
+        raise Invalid("reference.wrong_length", f"A reference has 1 to {MAX_REFERENCE} characters.")
+    try:
+        return check_reference(reference)
+    except Invalid as error:
+        raise Invalid(error.code, f"A reference {error.message}") from None
+
+
+Named = BeforeValidator(read_reference)
+"""Marks a path or query parameter that is a reference."""
+
+
 # --- as of when ---
 
 
@@ -80,18 +103,26 @@ def point(
     store: Store,
     as_of: Annotated[
         str | None,
-        Query(description="A position, or an RFC 3339 time meaning what was recorded by then.", examples=["1200"]),
+        Query(
+            description="A position, or an RFC 3339 time meaning what was recorded by then.",
+            examples=["1200"],
+            max_length=LONGEST_POINT,
+        ),
     ] = None,
     occurred_by: Annotated[
         str | None,
-        Query(description="RFC 3339: count only what had happened by then.", examples=["2026-05-01T00:00:00Z"]),
+        Query(
+            description="RFC 3339: count only what had happened by then.",
+            examples=["2026-05-01T00:00:00Z"],
+            max_length=LONGEST_POINT,
+        ),
     ] = None,
 ) -> AsOf:
     """Return the point of history that is asked for."""
     by = read_moment(occurred_by, "occurred_by") if occurred_by else None
     if as_of is None:
         return AsOf(None, by)
-    if as_of.isdecimal():
+    if as_of.isascii() and as_of.isdigit():
         return AsOf(min(int(as_of), 2**62), by)
     return AsOf(store.reader.known_by(read_moment(as_of, "as_of")), by)
 
@@ -131,8 +162,11 @@ def shown(value: str | Erased | None) -> str | None:
 
 # --- pages of a list ---
 
-Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.")]
-Cursor = Annotated[str | None, Query(description="The `next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many at most.", examples=[50])]
+Cursor = Annotated[
+    str | None,
+    Query(description="The `next` of the page before.", max_length=1_000, examples=["WyIxMjAwIl0"]),
+]
 
 
 def encode_cursor(*parts: object) -> str:
@@ -149,8 +183,37 @@ def decode_cursor(cursor: str | None, parts: int = 1) -> list[str] | None:
     except (msgspec.DecodeError, ValueError, binascii.Error):
         found = []
     if len(found) != parts:
-        raise Invalid("cursor.malformed", "This cursor is not one that a list here gave.")
+        raise malformed_cursor()
     return found
+
+
+def malformed_cursor() -> Invalid:
+    """Say that a cursor is none of ours."""
+    return Invalid("cursor.malformed", "This cursor is not one that a list here gave.")
+
+
+def cursor_id(cursor: str | None) -> UUID | None:
+    """Read the cursor of a list in order of id; raise Invalid."""
+    found = decode_cursor(cursor)
+    try:
+        return UUID(found[0]) if found else None
+    except ValueError:
+        raise malformed_cursor() from None
+
+
+def cursor_position(cursor: str | None) -> int | None:
+    """Read the cursor of a list in order of position; raise Invalid."""
+    found = decode_cursor(cursor)
+    if found is None:
+        return None
+    if not (found[0].isascii() and found[0].isdigit() and len(found[0]) < LONGEST_NUMBER):
+        raise malformed_cursor()
+    return int(found[0])
+
+
+def next_cursor(rows: Sequence[Any], limit: int, by: str = "id") -> str | None:
+    """Return the cursor of the page after these rows, of which one more was asked for than is shown."""
+    return encode_cursor(getattr(rows[limit - 1], by)) if len(rows) > limit else None
 
 
 # --- writes ---
@@ -162,7 +225,7 @@ def etag(store: Groundswell, response: Response, stream: UUID, as_of: AsOf) -> N
         response.headers["ETag"] = f'"{store.engine.log.version(stream)}"'
 
 
-_ETAG = re.compile(r'(?:W/)?"(\d+)"|(\d+)')
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,18})"|([0-9]{1,18})')
 
 
 def expected_version(if_match: str | None) -> int | None:

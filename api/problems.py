@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.accounts import Forbidden, Unauthenticated
+from api.limits import TooMany
 from domain.kernel import Conflict, GroundswellError, Invalid, Unavailable, Unknown
 
 MEDIA_TYPE = "application/problem+json"
@@ -18,7 +19,11 @@ BY_CODE = {
     "command.invalid_json": HTTPStatus.BAD_REQUEST,
     "command.invalid_utf8": HTTPStatus.BAD_REQUEST,
     "internal.error": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "command.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "request.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "request.invalid_json": HTTPStatus.BAD_REQUEST,
+    "request.invalid_utf8": HTTPStatus.BAD_REQUEST,
+    "request.media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
 }
 
 BY_CLASS: tuple[tuple[type[GroundswellError], HTTPStatus], ...] = (
@@ -28,6 +33,7 @@ BY_CLASS: tuple[tuple[type[GroundswellError], HTTPStatus], ...] = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (Forbidden, HTTPStatus.FORBIDDEN),
+    (TooMany, HTTPStatus.TOO_MANY_REQUESTS),
 )
 
 
@@ -56,9 +62,12 @@ def problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> JSONResp
     return JSONResponse(body, status, headers, MEDIA_TYPE)
 
 
-def of_error(error: GroundswellError) -> JSONResponse:
-    """Return the problem document of an error of ours."""
-    return problem(status_of(error), error.code, error.message)
+def of_error(error: GroundswellError, **more: Any) -> JSONResponse:  # noqa: ANN401 - members are of any type
+    """Return the problem document of an error of ours, with what is known beside it as members of its own."""
+    answer = problem(status_of(error), error.code, error.message, **more)
+    if isinstance(error, TooMany):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def install(app: FastAPI) -> None:

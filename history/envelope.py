@@ -16,15 +16,21 @@ from history.codec import check_reference, fields_given, placed, plain, printed,
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REFERENCE)]
 
 
-class Envelope(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A command as it comes from outside."""
+class Unnamed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A command as it comes from outside, from where its id may come by another way."""
 
-    id: Id
+    id: Id | None = None
     command: str
     at: str | None = None
     actor: str | None = None
     reason: str | None = None
     data: dict[str, Any] = {}
+
+
+class Envelope(Unnamed, kw_only=True, forbid_unknown_fields=True):
+    """A command as it comes from outside."""
+
+    id: Id
 
 
 @dataclass(slots=True)
@@ -41,6 +47,7 @@ class Request:
 
 
 _decoder: Final = msgspec.json.Decoder(Envelope)
+_unnamed: Final = msgspec.json.Decoder(Unnamed)
 _sorted: Final = msgspec.json.Encoder(order="sorted", enc_hook=plain)
 _AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 _clean_reason: Final = text_of(MAX_TEXT)
@@ -93,15 +100,15 @@ class Catalogue:
         envelope = self.open(line)
         return envelope.id, self.request(envelope, default_actor)
 
-    def open(self, line: bytes) -> Envelope:
-        """Read the outer form of one envelope; raise Invalid where it is not one."""
+    def open(self, line: bytes, default_id: str | None = None) -> Envelope:
+        """Read the outer form of one envelope, whose id may be missing if there is a default; raise Invalid."""
         line = line.removeprefix(_BYTE_ORDER_MARK)
         try:
             text = line.decode()
         except UnicodeDecodeError as error:
             raise Invalid("command.invalid_utf8", f"Byte {error.start + 1} of the line is not UTF-8.") from None
         try:
-            envelope = _decoder.decode(line)
+            envelope = _decoder.decode(line) if default_id is None else _named(_unnamed.decode(line), default_id)
             _pairs.decode(text)
         except msgspec.ValidationError as error:
             raise refusal(error, "") from None
@@ -122,6 +129,10 @@ class Catalogue:
         content = [envelope.command, envelope.at, envelope.actor, envelope.reason, envelope.data]
         context = Context(actor=actor, at=at, command_id=envelope.id, correlation_id=envelope.id, reason=reason)
         return Request(command, context, _digest(content))
+
+
+def _named(envelope: Unnamed, default_id: str) -> Envelope:
+    return msgspec.convert(msgspec.structs.asdict(envelope) | {"id": envelope.id or default_id}, Envelope)
 
 
 def _checked(check: Callable[[str], str], text: str, where: str) -> str:
