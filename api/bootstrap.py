@@ -10,6 +10,7 @@ from api.accounts import Accounts
 from api.settings import Settings
 from domain import (
     actions,
+    awards,
     campaigns,
     chapters,
     officials,
@@ -22,11 +23,20 @@ from domain import (
 )
 from domain.kernel import Slice, Unavailable, Unknown
 from history.engine import Engine, open_store
+from projections.actions import Actions
 from projections.campaigns import Campaigns
+from projections.chapters import Chapters
+from projections.leaderboards import Leaderboards
+from projections.officials import Officials
+from projections.partnerships import Partnerships
 from projections.pledges import Pledges
+from projections.policies import Policies
 from projections.projection import Projection
 from projections.rebuild import rebuild
+from projections.recognitions import Recognitions
 from projections.runner import Runner
+from projections.supporters import Supporters
+from projections.timeline import Timeline
 from projections.views import Reader
 
 log = logging.getLogger(__name__)
@@ -42,11 +52,21 @@ SLICES: Final[tuple[Slice, ...]] = (
     partnerships.SLICE,
     recognitions.SLICE,
     scoring.SLICE,
+    awards.SLICE,
 )
 
 PROJECTIONS: Final[tuple[type[Projection], ...]] = (
+    Supporters,
+    Chapters,
     Campaigns,
     Pledges,
+    Officials,
+    Policies,
+    Actions,
+    Partnerships,
+    Recognitions,
+    Leaderboards,
+    Timeline,
 )
 
 IDLE_SECONDS: Final = 0.5
