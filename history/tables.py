@@ -27,12 +27,7 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 
 def moment_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that order of text is order of time."""
-    utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond:06d}Z" if utc.year > 999 else _early(utc)  # noqa: PLR2004
-
-
-def _early(utc: datetime) -> str:
-    return f"{utc.year:04d}-{utc:%m-%dT%H:%M:%S}.{utc.microsecond:06d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 class Moment(TypeDecorator[datetime]):

@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
+
+from projections.statements import Shape, delete, insert, upsert
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]
 IDS: Final = 500
 """How many ids one query names."""
+NOTHING: Final[Any] = MappingProxyType({})
 
 
 class Row:
@@ -21,8 +24,8 @@ class Row:
 
     def __init__(self) -> None:
         self.sets: Values = {}
-        self.adds: Values = {}
-        self.tops: Values = {}
+        self.adds: Values = NOTHING
+        self.tops: Values = NOTHING
 
 
 class Changes:
@@ -37,14 +40,17 @@ class Changes:
     def put(self, table: Table, *key: Any, **values: Any) -> None:  # noqa: ANN401 - columns are of any type
         """Set columns of the row with this primary key, made where it is not there."""
         row = self._row(table, key)
-        for name, value in values.items():
-            row.sets[name] = value
-            row.adds.pop(name, None)
-            row.tops.pop(name, None)
+        row.sets.update(values)
+        for gathered in (row.adds, row.tops):
+            if gathered:
+                for name in values:
+                    gathered.pop(name, None)
 
     def add(self, table: Table, *key: Any, **amounts: float) -> None:  # noqa: ANN401
         """Add to number columns of the row with this primary key, made where it is not there (absent counts as 0)."""
         row = self._row(table, key)
+        if row.adds is NOTHING:
+            row.adds = {}
         for name, amount in amounts.items():
             into = row.sets if name in row.sets else row.adds
             into[name] = (into.get(name) or 0) + amount
@@ -52,6 +58,8 @@ class Changes:
     def most(self, table: Table, *key: Any, **values: Any) -> None:  # noqa: ANN401
         """Set columns of the row with this primary key, made where it is not there, where they were empty or less."""
         row = self._row(table, key)
+        if row.tops is NOTHING:
+            row.tops = {}
         for name, value in values.items():
             into = row.sets if name in row.sets else row.tops
             present = into.get(name)
@@ -86,38 +94,26 @@ class Changes:
 
     def flush(self) -> None:
         """Write everything gathered so far."""
+        connection, dialect = self.connection, self.connection.dialect
         for table, keys in self._removed.items():
-            self._delete(table, keys)
+            if keys:
+                delete(table, dialect).execute(connection, keys)
         for table, rows in self._rows.items():
-            self._upsert(table, rows)
-        for table, values in self._inserts.items():
-            if values:
-                self.connection.execute(table.insert(), values)
+            for shape, values in _alike(rows).items():
+                upsert(table, shape, dialect).execute(connection, values)
+        for table, inserts in self._inserts.items():
+            if inserts:
+                names = tuple(inserts[0])
+                insert(table, names, dialect).execute(connection, ([row[n] for n in names] for row in inserts))
         self._rows.clear()
         self._inserts.clear()
         self._removed.clear()
 
-    def _delete(self, table: Table, keys: Iterable[Key]) -> None:
-        columns = list(table.primary_key)
-        for key in keys:
-            where = (column == value for column, value in zip(columns, key, strict=True))
-            self.connection.execute(table.delete().where(*where))
 
-    def _upsert(self, table: Table, rows: dict[Key, Row]) -> None:
-        names = [column.name for column in table.primary_key]
-        alike: dict[tuple[tuple[str, ...], ...], list[Values]] = defaultdict(list)
-        for key, row in rows.items():
-            values = dict(zip(names, key, strict=True)) | row.sets | row.adds | row.tops
-            alike[tuple(sorted(row.sets)), tuple(sorted(row.adds)), tuple(sorted(row.tops))].append(values)
-        dialect = sqlite if self.connection.dialect.name == "sqlite" else postgresql
-        for (sets, adds, tops), several in alike.items():
-            statement: Any = dialect.insert(table)
-            new, old = statement.excluded, table.c
-            update = {name: new[name] for name in sets}
-            update |= {name: sa.func.coalesce(old[name], 0) + new[name] for name in adds}
-            update |= {name: sa.case((old[name] > new[name], old[name]), else_=new[name]) for name in tops}
-            if update:
-                statement = statement.on_conflict_do_update(index_elements=names, set_=update)
-            else:
-                statement = statement.on_conflict_do_nothing(index_elements=names)
-            self.connection.execute(statement, several)
+def _alike(rows: dict[Key, Row]) -> dict[Shape, list[Key]]:
+    """Return the values of the rows, together with those of the same shape."""
+    alike: dict[Shape, list[Key]] = defaultdict(list)
+    for key, row in rows.items():
+        shape = Shape(tuple(row.sets), tuple(row.adds), tuple(row.tops))
+        alike[shape].append((*key, *row.sets.values(), *row.adds.values(), *row.tops.values()))
+    return alike
