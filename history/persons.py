@@ -92,8 +92,13 @@ class Persons:
 
     def new_key(self, person: UUID) -> tuple[bytes, bytes]:
         """Return (a fresh key for the person, the same wrapped under the master key)."""
-        key, nonce = os.urandom(KEY), os.urandom(NONCE)
-        return key, nonce + self._master.encrypt(nonce, key, person.bytes)
+        key = os.urandom(KEY)
+        return key, self.wrap(person, key)
+
+    def wrap(self, person: UUID, key: bytes) -> bytes:
+        """Return the person's key wrapped under the master key."""
+        nonce = os.urandom(NONCE)
+        return nonce + self._master.encrypt(nonce, key, person.bytes)
 
     def keys(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of the persons who have one."""

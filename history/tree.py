@@ -7,7 +7,7 @@ returns the hashes of complete subtrees of 256^level leaves; level 0 are leaf ha
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -22,7 +22,10 @@ Read = Callable[[int, int, int], Sequence[bytes]]
 Span = tuple[int, int]
 
 
-class Entry(msgspec.Struct, forbid_unknown_fields=True):
+Id = TypeVar("Id", UUID, str)
+
+
+class Entry(msgspec.Struct, Generic[Id], forbid_unknown_fields=True):
     """What is hashed of an event; the fields stand in sorted order, so its JSON is canonical.
 
     Ids are a UUID or its text with hyphens; both are written alike.
@@ -33,12 +36,12 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
     command: str | None
     correlation: str | None
     data_sha256: str
-    event: UUID | str
+    event: Id
     format: int
     occurred_at: str
     position: int
     recorded_at: str
-    stream: UUID | str
+    stream: Id
     topic: str
     version: int
 
@@ -46,7 +49,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def entry_bytes(entry: Entry) -> bytes:
+def entry_bytes(entry: Entry[Any]) -> bytes:
     """Return the exact bytes of an entry: canonical JSON, sorted keys, UTF-8, no white space."""
     return _encode(entry)
 

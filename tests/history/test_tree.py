@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -81,6 +82,7 @@ def test_the_known_roots_come_out(size: int) -> None:
 
 def test_an_entry_is_canonical_json_and_takes_ids_in_both_forms() -> None:
     stream = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    ids: list[Any] = [stream, UUID(stream)]
     entries = [
         Entry(
             actor="import:π",
@@ -97,7 +99,7 @@ def test_an_entry_is_canonical_json_and_takes_ids_in_both_forms() -> None:
             topic="pledges.Made",
             version=1,
         )
-        for one in (stream, UUID(stream))
+        for one in ids
     ]
     expected = (
         '{"actor":"import:π","causation":null,"command":"\\"quoted\\"","correlation":null,"data_sha256":"00",'
