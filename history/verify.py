@@ -113,6 +113,8 @@ class Examiner:
     def _grow(self, leaves: list[bytes]) -> None:
         taken = 0
         while self._next is not None and self._next.size <= self.size + len(leaves) - taken:
+            if self._next.size < self.size:
+                raise Damaged(None, f"The checkpoint at {self._next.size} stands behind a larger one.")
             until = taken + self._next.size - self.size
             self._add(leaves[taken:until])
             taken = until
