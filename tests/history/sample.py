@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,7 @@ def run(engine: Engine, *commands: tuple[str, Mapping[str, object]], reason: str
     """Run commands in one batch, and return the positions of their events."""
     requests = []
     for name, data in commands:
-        identifier = f"{name}:{'-'.join(map(str, data.values()))}"
+        identifier = sha256(f"{name} {sorted(data.items())}".encode()).hexdigest()
         envelope = Envelope(id=identifier, command=name, at="2026-01-05T12:00:00+01:00", reason=reason, data=dict(data))
         requests.append(engine.catalogue.request(envelope, IMPORT))
     answers = engine.write(requests)
