@@ -169,7 +169,7 @@ def decode(data: bytes, topic: str = "campaigns.Framed") -> Event:
 
 
 def test_a_topic_of_a_newer_release_is_named() -> None:
-    with pytest.raises(UnknownTopic, match="does not know events of the topic tomorrow[.]Happened") as unknown:
+    with pytest.raises(UnknownTopic, match=r"topic tomorrow\.Happened") as unknown:
         decode(b"{}", "tomorrow.Happened")
     assert unknown.value.code == "history.unknown_topic"
     with pytest.raises(UnknownTopic):
@@ -196,7 +196,7 @@ def test_a_topic_of_a_newer_release_is_named() -> None:
     ],
 )
 def test_data_that_does_not_fit_its_topic_is_unreadable(data: bytes) -> None:
-    with pytest.raises(Unreadable, match="An event of the topic campaigns[.]Framed cannot be read") as unreadable:
+    with pytest.raises(Unreadable, match=r"^An event of the topic campaigns\.Framed cannot be read") as unreadable:
         decode(data)
     assert unreadable.value.code == "history.unreadable"
 
