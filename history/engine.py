@@ -1,6 +1,7 @@
 """The engine: one store with its log, its writer, its persons' keys and the reactions that run on it."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from history.persons import Persons, read_master_key
 from history.reactions import Reactor
 from history.reading import Log
 from history.recorder import LogRecorder
+from history.rehearsal import rehearsal
 from history.writer import Answer, Writer
 
 
@@ -32,6 +34,10 @@ class Engine:
     def write(self, requests: Sequence[Request]) -> list[Answer]:
         """Decide and append a batch of requests now."""
         return self.writer.write(requests)
+
+    def rehearse(self) -> AbstractContextManager[Writer]:
+        """Give a writer whose effects are all undone in the end; others' writes wait until then."""
+        return rehearsal(self.database, self.mapper, self.persons)
 
     def react(self, progress: Callable[[int], Any] = lambda _: None) -> None:
         """Run all reactions until nothing more follows."""

@@ -37,13 +37,15 @@ class Envelope(Unnamed, kw_only=True, forbid_unknown_fields=True):
 class Request:
     """A typed command with its context, and a hash by which a repeat is told from another content.
 
-    ``if_match`` is the version that the command's first stream must still have, if the caller asks for one.
+    ``if_match`` is the version that the command's first stream must still have, if the caller asks for one. Where
+    ``refusal_stays``, a repeat of what was refused is refused again, even if the state has moved on since.
     """
 
     command: Command
     context: Context
     digest: bytes
     if_match: int | None = None
+    refusal_stays: bool = False
 
 
 _decoder: Final = msgspec.json.Decoder(Envelope)

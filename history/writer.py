@@ -20,7 +20,7 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.kernel import Conflict, Context, Event, GroundswellError, Refusal, Unavailable, now
+from domain.kernel import Conflict, Context, Event, GroundswellError, Invalid, Refusal, Unavailable, Unknown, now
 from history.database import Database
 from history.envelope import Request
 from history.mapper import Mapper
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 BATCH: Final = 500
 QUEUE: Final = 10_000
 CHANNEL: Final = "groundswell_events"
+_REFUSED: Final = "refused"
+_NOT_OUTCOMES: Final = frozenset({"command.precondition_failed"})
 
 
 @dataclass(slots=True)
@@ -74,6 +76,11 @@ class _Decided:
     result: dict[str, Any] | None
     positions: list[int] = field(default_factory=list)
     """Filled when the events are appended; the answer shares it."""
+    refusal: Refusal | None = None
+
+    def is_corrected_by(self, request: Request) -> bool:
+        """Tell whether this was refused, and the request has the same id and another content: that is a new try."""
+        return self.refusal is not None and self.request.digest != request.digest
 
     @property
     def first_and_last(self) -> tuple[int, int]:
@@ -98,6 +105,7 @@ class Writer:
         self._mutex = threading.Lock()
         self._known_position = -1
         self._committing: _Committing | None = None
+        self._corrected: list[str] = []
         self._queue: queue.Queue[tuple[Request, Future[Answer]] | None] = queue.Queue(waiting)
         self._queue_mutex = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -182,31 +190,30 @@ class Writer:
         """Append a batch, whatever one of its commands or the connection may do to it."""
         try:
             return self._attempt(requests)
-        except Exception as error:
-            cut = isinstance(error, Unavailable) and error.code == "store.unreachable"
-            if isinstance(error, Unavailable) and not cut:
+        except Unavailable as error:
+            if error.code != "store.unreachable":
                 raise
-            # If it failed in the commit, the commit may have taken hold all the same: the command ids tell.
-            committing, self._committing = self._committing, None
-            if committing and self._took_hold(committing):
-                return committing.answers
-            if cut:
-                return self._attempt(requests)
+            # The connection was cut, perhaps after the commit took hold: the command ids tell.
+            cut, self._committing = self._committing, None
+            if cut and self._took_hold(cut):
+                return cut.answers
+            return self._attempt(requests)
+        except Exception as error:
             log.exception("A batch of %d commands could not be appended", len(requests))
             if len(requests) == 1:
                 known = error if isinstance(error, GroundswellError) else InternalError()
                 return [Answer(requests[0].context.command_id, "rejected", error=known)]
-        # One of them is at fault; alone, it takes no other with it.
-        return [answer for request in requests for answer in self._settle([request])]
+            # One of them is at fault; alone, it takes no other with it.
+            return [answer for request in requests for answer in self._settle([request])]
 
-    def _took_hold(self, committing: _Committing) -> bool:
+    def _took_hold(self, cut: _Committing) -> bool:
         """Tell whether a transaction was committed whose commit was not answered; it is over once we hold the lock."""
         with self._database.append() as connection:
-            done = self._done(connection, [one.request for one in committing.decided])
+            done = self._done(connection, [one.request for one in cut.decided])
         return all(
             one.request.context.command_id in done
             and done[one.request.context.command_id][:3] == (one.request.digest, *one.first_and_last)
-            for one in committing.decided
+            for one in cut.decided
         )
 
     def _attempt(self, requests: Sequence[Request]) -> list[Answer]:
@@ -232,6 +239,12 @@ class Writer:
     def _decide_all(self, connection: Connection, requests: Sequence[Request]) -> tuple[list[Answer], list[_Decided]]:
         self._aggregates.begin(connection)
         done = self._done(connection, requests)
+        self._corrected.clear()
+        for request in requests:
+            found = done.get(request.context.command_id)
+            if found and found[0] != request.digest and _was_refused(found[3]):
+                self._corrected.append(request.context.command_id)
+                del done[request.context.command_id]
         fresh = [request for request in requests if request.context.command_id not in done]
         self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
         decided: dict[str, _Decided] = {}
@@ -240,7 +253,7 @@ class Writer:
             command_id = request.context.command_id
             if command_id in done:
                 answers.append(_repeat(request, *done[command_id]))
-            elif command_id in decided:
+            elif command_id in decided and not decided[command_id].is_corrected_by(request):
                 answers.append(_same(request, decided[command_id]))
             else:
                 answers.append(self._decide(request, decided))
@@ -277,6 +290,8 @@ class Writer:
             result = request.command.decide(context, self._aggregates)
         except Refusal as refusal:
             self._aggregates.discard()
+            if request.refusal_stays and _is_outcome(refusal):
+                decided[context.command_id] = _Decided(request, [], None, refusal=refusal)
             return Answer(context.command_id, "rejected", error=refusal)
         except (DBAPIError, Unavailable):
             raise
@@ -322,11 +337,13 @@ class Writer:
                     "request_hash": one.request.digest,
                     "first_position": one.first_and_last[0],
                     "last_position": one.first_and_last[1],
-                    "result": json.dumps(one.result) if one.result else None,
+                    "result": _outcome_json(one),
                 }
             )
         if event_rows:
             connection.execute(events.insert(), event_rows)
+        if self._corrected:
+            connection.execute(commands.delete().where(commands.c.command_id.in_(self._corrected)))
         connection.execute(commands.insert(), command_rows)
         self._persons.index(connection, found_by)
         if forgotten:
@@ -374,13 +391,34 @@ def circumstances(context: Context, recorded_at: datetime) -> Circumstances:
 
 
 def _id_reused(request: Request) -> Answer:
-    error = Conflict("command.id_reused", "A command with this id and another content was executed before.")
+    error = Conflict("command.id_reused", "A command with this id and another content was given before.")
     return Answer(request.context.command_id, "rejected", error=error)
+
+
+def _is_outcome(refusal: Refusal) -> bool:
+    """Tell whether a refusal is remembered, so that a repeat gets it again even where the state has moved on.
+
+    What names something unknown may be sent again when that is known; so imports may run in any order.
+    """
+    return not isinstance(refusal, Unknown) and refusal.code not in _NOT_OUTCOMES
+
+
+def _outcome_json(one: _Decided) -> str | None:
+    if one.refusal is not None:
+        kind = "conflict" if isinstance(one.refusal, Conflict) else "invalid"
+        return json.dumps({_REFUSED: {"kind": kind, "code": one.refusal.code, "message": one.refusal.message}})
+    return json.dumps(one.result) if one.result else None
+
+
+def _was_refused(result: str | None) -> bool:
+    return result is not None and result.startswith(f'{{"{_REFUSED}"')
 
 
 def _same(request: Request, earlier: _Decided) -> Answer:
     if earlier.request.digest != request.digest:
         return _id_reused(request)
+    if earlier.refusal is not None:
+        return Answer(request.context.command_id, "rejected", error=earlier.refusal)
     return Answer(request.context.command_id, "repeated", earlier.positions, earlier.result)
 
 
@@ -388,4 +426,8 @@ def _repeat(request: Request, digest: bytes, first: int, last: int, result: str 
     if digest != request.digest:
         return _id_reused(request)
     outcome = json.loads(result) if result else None
+    if outcome and _was_refused(result):
+        said = outcome[_REFUSED]
+        kind = Conflict if said["kind"] == "conflict" else Invalid
+        return Answer(request.context.command_id, "rejected", error=kind(said["code"], said["message"]))
     return Answer(request.context.command_id, "repeated", list(range(first, last + 1)), outcome)
