@@ -127,7 +127,8 @@ class Circumstances:
         self.changes.put(self.tables.codes, event.originator_id, partnership=holder)
 
     def _promised(self, event: Pledge.Made | Pledge.Renewed) -> None:
+        """Attribute as the partnerships do: made again without an active code, it stays where it came from."""
         partnership = self.codes.get(referral_id(event.referral)) if event.referral else None
-        if partnership != self.partnerships.get(event.originator_id):
+        if partnership is not None and partnership != self.partnerships.get(event.originator_id):
             self.partnerships[event.originator_id] = partnership
             self.changes.put(self.tables.promises, event.originator_id, partnership=partnership)

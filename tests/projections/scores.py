@@ -68,7 +68,8 @@ class Circumstances:
             case "partnerships.Ended":
                 self.codes.pop((event.referral or "").lower(), None)
             case "pledges.Made" | "pledges.Renewed":
-                self.came_by[fact.stream] = self.codes.get((event.referral or "").lower())
+                code = (event.referral or "").lower()
+                self.came_by[fact.stream] = self.codes.get(code) or self.came_by.get(fact.stream)
 
 
 def scores(facts: Sequence[Fact]) -> list[Score]:
