@@ -1,0 +1,267 @@
+"""What changed between two points of history, and which events did it: the read models as of both, side by side."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from domain.campaigns import Campaign
+from domain.chapters import Chapter
+from domain.kernel import Fact, Invalid
+from domain.partnerships import Partnership
+from domain.pledges import Pledge
+from domain.policies import Policy
+from domain.recognitions import Recognition
+from domain.supporters import Supporter
+from history.tables import events
+from projections.boards import Board, Scope
+from projections.campaigns import Campaigns
+from projections.chapters import Chapters
+from projections.counts import STATES
+from projections.leaderboards import Leaderboards
+from projections.partnerships import Partnerships
+from projections.policies import Policies
+from projections.projection import Projection
+from projections.recognitions import Recognitions
+from projections.views import PRESENT, AsOf, Reader, Views
+
+KINDS: Final[tuple[type[Projection], ...]] = (
+    Campaigns,
+    Chapters,
+    Policies,
+    Partnerships,
+    Recognitions,
+    Leaderboards,
+)
+TOP: Final = 50
+MOST_POSITIONS: Final = 100
+"""How many positions a change names; it always says how many there are."""
+
+MOVEMENT: Final = Board(Scope.MOVEMENT)
+
+Subject = tuple[str, ...]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One table that is compared: by its key, in these columns; ``name`` is the column that says what a row is."""
+
+    kind: type[Projection]
+    table: str
+    key: tuple[str, ...]
+    name: str
+    columns: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The columns, and the number of pledges made where they are counted by state."""
+        return (*self.columns, "made") if STATES[0] in self.columns else self.columns
+
+
+COMPARED: Final = {
+    "campaigns": Compared(Campaigns, "campaigns", ("id",), "title", ("title", "state", *STATES)),
+    "asks": Compared(Campaigns, "asks", ("campaign", "ask"), "statement", STATES),
+    "chapters": Compared(Chapters, "chapters", ("id",), "name", ("name", "parent", "state", "members")),
+    "policies": Compared(Policies, "policies", ("id",), "title", ("title", "stage", "outcome", "concluded_on")),
+    "partnerships": Compared(Partnerships, "partnerships", ("id",), "name", ("name", "state", *STATES)),
+    "recognitions": Compared(Recognitions, "recognitions", ("id",), "title", ("title", "state", "endorsements")),
+}
+
+
+def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
+    """Return what changed from one point to a later one, as plain JSON.
+
+    ``{from, to, events, supporters: {new, erased}, board: [...]}`` and, under each name in COMPARED, a list of
+    ``{id, name, changes: {column: {from, to}}, events, positions}``: how many events did it, and where the first
+    hundred of them are. On the board, ``changes`` are of rank and points. A point that is the present needs no
+    replay. Raises Invalid where the second point is the earlier one, or in the future.
+    """
+    with ExitStack() as stack:
+        after, now = _open(reader, until, stack)
+        before, then = _open(reader, since, stack)
+        if then.position > now.position or _later(then.occurred_by, now.occurred_by):
+            raise Invalid("history.backwards", "The first of the two points must be the earlier one.")
+        happened = Happened(_between(reader, then, now), _memberships(before))
+        found: Json = {
+            "from": _point(then),
+            "to": _point(now),
+            "events": happened.number,
+            "supporters": {"new": happened.registered, "erased": happened.erased},
+        }
+        for name, compared in COMPARED.items():
+            found[name] = list(_changed(compared, before, after, happened.by[name]))
+        found["board"] = list(_moved(before, after))
+        return found
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of history, its position found."""
+
+    position: int
+    occurred_by: datetime | None
+
+
+def _open(reader: Reader, as_of: AsOf, stack: ExitStack) -> tuple[Views, Point]:
+    """Open the read models as of a point: the live ones where that is where they stand."""
+    if as_of.occurred_by is None:
+        live = stack.enter_context(reader.open(KINDS))
+        if as_of.position in {None, live.position}:
+            return live, Point(live.position, None)
+    views = stack.enter_context(reader.open(KINDS, as_of))
+    return views, Point(views.position, as_of.occurred_by)
+
+
+def _later(one: datetime | None, other: datetime | None) -> bool:
+    return other is not None and (one is None or one > other)
+
+
+def _point(point: Point) -> Json:
+    return {"position": point.position, "occurred_by": plain(point.occurred_by)}
+
+
+def _between(reader: Reader, then: Point, now: Point) -> Iterator[Fact]:
+    """Yield the facts that are part of history as of the later point only."""
+    where = [events.c.position <= now.position]
+    if now.occurred_by is not None:
+        where.append(events.c.occurred_at <= now.occurred_by)
+    if then.occurred_by is None:
+        return reader.runner.log.follow(*where, after=then.position)
+    new = sa.or_(events.c.position > then.position, events.c.occurred_at > then.occurred_by)
+    return reader.runner.log.follow(*where, new)
+
+
+def _memberships(views: Views) -> defaultdict[UUID, set[UUID]]:
+    table = views[Chapters].memberships
+    found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for row in views.connection.execute(sa.select(table.c.supporter, table.c.chapter)):
+        found[row.supporter].add(row.chapter)
+    return found
+
+
+class Happened:
+    """The events between two points, by what they changed: ``by[name][subject]`` are positions.
+
+    ``memberships`` are the chapters of each supporter as of the first point: an erasure ends them without naming them.
+    """
+
+    def __init__(self, facts: Iterable[Fact], memberships: defaultdict[UUID, set[UUID]]) -> None:
+        self.number = self.registered = self.erased = 0
+        self.by: dict[str, dict[Subject, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for fact in facts:
+            self.number += 1
+            match fact.event:
+                case Supporter.Registered():
+                    self.registered += 1
+                case Supporter.Erased():
+                    self.erased += 1
+                    self._leave(fact, memberships[fact.stream])
+                case Supporter.ChapterJoined(chapter=chapter):
+                    memberships[fact.stream].add(chapter)
+                case Supporter.ChapterLeft(chapter=chapter):
+                    memberships[fact.stream].discard(chapter)
+            for name, *subject in subjects(fact):
+                self.by[name][tuple(map(str, subject))].append(fact.position)
+
+    def _leave(self, fact: Fact, chapters: set[UUID]) -> None:
+        for chapter in chapters:
+            self.by["chapters"][(str(chapter),)].append(fact.position)
+
+
+def subjects(fact: Fact) -> Iterator[tuple[str, *tuple[object, ...]]]:
+    """Yield (a name in COMPARED, the key) of everything whose row a fact can change, as far as the fact says it."""
+    match fact.event:
+        case Pledge.Event(campaign=campaign, ask=ask):
+            yield "campaigns", campaign
+            yield "asks", campaign, ask
+        case Campaign.AskAdded(ask=ask):
+            yield "campaigns", fact.stream
+            yield "asks", fact.stream, ask
+        case Campaign.Event():
+            yield "campaigns", fact.stream
+        case Chapter.Event():
+            yield "chapters", fact.stream
+        case Supporter.ChapterJoined(chapter=chapter) | Supporter.ChapterLeft(chapter=chapter):
+            yield "chapters", chapter
+        case Policy.Event():
+            yield "policies", fact.stream
+        case Partnership.Event():
+            yield "partnerships", fact.stream
+        case Recognition.Event():
+            yield "recognitions", fact.stream
+
+
+def _changed(compared: Compared, before: Views, after: Views, happened: dict[Subject, list[int]]) -> Iterator[Json]:
+    """Yield the rows of one table that differ."""
+    old, new = _rows(compared, before), _rows(compared, after)
+    for key in sorted({*old, *new}):
+        one, other = old.get(key, {}), new.get(key, {})
+        changes = _changes(one, other, compared.shown)
+        if changes:
+            named = (other or one)["_name"]
+            yield {**_key(key), "name": named, "changes": changes, **_by(happened.get(key, []))}
+
+
+def _rows(compared: Compared, views: Views) -> dict[Subject, Json]:
+    table: sa.Table = getattr(views[compared.kind], compared.table)
+    columns = [table.c[name] for name in (*compared.key, *compared.columns)]
+    rows = views.connection.execute(sa.select(table.c[compared.name].label("_name"), *columns)).mappings()
+    return {tuple(str(row[name]) for name in compared.key): _with_made(dict(row)) for row in rows}
+
+
+def _with_made(row: Json) -> Json:
+    return row | {"made": sum(row[state] for state in STATES)} if STATES[0] in row else row
+
+
+def _key(key: Subject) -> Json:
+    return dict(zip(("id", "ask"), key, strict=False))
+
+
+def _changes(one: Json, other: Json, columns: Sequence[str]) -> Json:
+    pairs = ((name, one.get(name), other.get(name)) for name in columns)
+    return {name: {"from": plain(old), "to": plain(new)} for name, old, new in pairs if old != new}
+
+
+def _by(positions: Sequence[int]) -> Json:
+    return {"events": len(positions), "positions": list(positions[:MOST_POSITIONS])}
+
+
+def _moved(before: Views, after: Views) -> Iterator[Json]:
+    """Yield whoever is at the top at either point and changed rank or points; others' events can change a rank."""
+    tops = [views[Leaderboards].top(views.connection, MOVEMENT, limit=TOP) for views in (before, after)]
+    for entity in dict.fromkeys(each.id for top in reversed(tops) for each in top):
+        old, new = ({} if found is None else found for found in (_standing(before, entity), _standing(after, entity)))
+        changes = _changes(old, new, ("rank", "points"))
+        if changes:
+            scored = _scored(after, entity) - _scored(before, entity) if "points" in changes else set()
+            yield {"id": str(entity), "changes": changes, **_by(sorted({position for position, _ in scored}))}
+
+
+def _standing(views: Views, entity: UUID) -> Json | None:
+    found = views[Leaderboards].standing(views.connection, MOVEMENT, entity)
+    return None if found is None else {"rank": found.rank, "points": found.points}
+
+
+def _scored(views: Views, entity: UUID) -> set[tuple[int, tuple[Any, ...]]]:
+    """Return the entries of one, each with the position that made it part of the ledger."""
+    entries = views[Leaderboards].entries_of(views.connection, MOVEMENT, entity)
+    return {(entry.since, (entry.position, entry.of, entry.points, entry.rules_version)) for entry in entries}
+
+
+def plain(value: object) -> object:
+    """Return a value as JSON has it."""
+    match value:
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case date():
+            return value.isoformat()
+        case UUID():
+            return str(value)
+        case _:
+            return value

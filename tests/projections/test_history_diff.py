@@ -1,0 +1,128 @@
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.kernel import Invalid, identify
+from projections.history_diff import COMPARED, KINDS, diff
+from projections.views import PRESENT, AsOf
+from tests.support.store import Store
+
+LISTEN = {"campaign": "listen", "ask": "once"}
+CAMPAIGN = str(identify("campaign", "listen"))
+
+
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(database_url, tmp_path, kinds=KINDS) as store:
+        store.run("chapters.found", chapter="lisbon", name="Lisbon")
+        store.run("campaigns.draft", campaign="listen", title="Listen")
+        store.run("campaigns.add_ask", **LISTEN, statement="Listen once", kind="once")
+        store.run("campaigns.launch", campaign="listen")
+        store.run("policies.track", policy="bill", title="Bill", kind="bill", stage="draft")
+        for name in ("anna", "ben"):
+            store.run("supporters.register", supporter=name, chapter="lisbon")
+            store.run("pledges.make", **LISTEN, supporter=name)
+        yield store
+
+
+def between(store: Store, since: AsOf, until: AsOf = PRESENT) -> dict[str, Any]:
+    store.catch_up()
+    found = diff(store.reader, since, until)
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def only(found: dict[str, Any], *names: str) -> bool:
+    return all(bool(found[name]) == (name in names) for name in COMPARED)
+
+
+def test_nothing_changed_where_nothing_happened(store: Store) -> None:
+    found = between(store, AsOf(position=store.head))
+    assert found["events"] == 0
+    assert found["from"] == found["to"] == {"position": store.head, "occurred_by": None}
+    assert only(found)
+    assert found["board"] == []
+
+
+def test_counts_with_the_events_that_changed_them(store: Store) -> None:
+    before = store.head
+    kept = store.run("pledges.keep", **LISTEN, supporter="ben").positions
+    found = between(store, AsOf(position=before))
+    assert only(found, "campaigns", "asks")
+    changes = {"active": {"from": 2, "to": 1}, "kept": {"from": 0, "to": 1}}
+    by = {"events": 1, "positions": list(kept)}
+    assert found["campaigns"] == [{"id": CAMPAIGN, "name": "Listen", "changes": changes, **by}]
+    assert found["asks"] == [{"id": CAMPAIGN, "ask": "once", "name": "Listen once", "changes": changes, **by}]
+    anna, ben = (str(identify("supporter", name)) for name in ("anna", "ben"))
+    assert found["board"] == [
+        {"id": ben, "changes": {"points": {"from": 1, "to": 11}}, **by},
+        {"id": anna, "changes": {"rank": {"from": 1, "to": 2}}, "events": 0, "positions": []},
+    ]
+
+
+def test_stages_members_and_awards(store: Store) -> None:
+    before = store.head
+    advanced = store.run("policies.advance", policy="bill", stage="committee", on="2026-01-05").positions
+    concluded = store.run("policies.conclude", policy="bill", outcome="won", on="2026-01-06").positions
+    erased = store.run("supporters.erase", supporter="anna", reason="asked").positions
+    store.run("supporters.register", supporter="eve")
+    store.run("recognitions.nominate", recognition="r", title="Star", recipient={"kind": "chapter", "id": "lisbon"})
+    found = between(store, AsOf(position=before))
+    assert only(found, "policies", "chapters", "recognitions")
+    (policy,) = found["policies"]
+    assert policy["positions"] == [*advanced, *concluded]
+    assert policy["changes"] == {
+        "stage": {"from": "draft", "to": "committee"},
+        "outcome": {"from": None, "to": "won"},
+        "concluded_on": {"from": None, "to": "2026-01-06"},
+    }
+    (chapter,) = found["chapters"]
+    assert chapter["changes"] == {"members": {"from": 2, "to": 1}}
+    assert chapter["positions"] == list(erased)
+    assert found["recognitions"][0]["changes"]["state"] == {"from": None, "to": "nominated"}
+    assert found["supporters"] == {"new": 1, "erased": 1}
+
+
+def test_between_two_points_of_the_past(store: Store) -> None:
+    kept = store.run("pledges.keep", **LISTEN, supporter="ben").positions[0]
+    store.run("pledges.withdraw", **LISTEN, supporter="anna")
+    found = between(store, AsOf(position=0), AsOf(position=kept))
+    assert found["events"] == kept
+    (campaign,) = found["campaigns"]
+    assert campaign["changes"]["made"] == {"from": None, "to": 2}
+    assert campaign["changes"]["active"] == {"from": None, "to": 1}
+    assert len(found["board"]) == 2
+    found = between(store, AsOf(position=kept))
+    assert found["campaigns"][0]["changes"] == {"active": {"from": 1, "to": 0}, "withdrawn": {"from": 0, "to": 1}}
+
+
+def test_between_two_times_at_which_things_happened(store: Store) -> None:
+    late = store.run("pledges.keep", **LISTEN, supporter="ben", at="2026-03-01T12:00:00Z").positions
+    store.run("pledges.lapse", **LISTEN, supporter="anna", at="2026-02-01T12:00:00Z")
+    february = AsOf(occurred_by=datetime(2026, 2, 15, tzinfo=UTC))
+    found = between(store, february)
+    assert found["events"] == 1
+    assert found["from"]["occurred_by"] == "2026-02-15T00:00:00Z"
+    assert found["campaigns"][0]["positions"] == list(late)
+    assert found["campaigns"][0]["changes"] == {"active": {"from": 1, "to": 0}, "kept": {"from": 0, "to": 1}}
+
+
+def test_new_rules_move_the_board(store: Store) -> None:
+    before = store.head
+    rules = {"points": {"pledges.Made": 4}, "applies": "to_all_history"}
+    published = store.run("scoring.publish", version=1, **rules).positions  # type: ignore[arg-type]
+    found = between(store, AsOf(position=before))
+    assert [each["changes"] for each in found["board"]] == [{"points": {"from": 1, "to": 4}}] * 2
+    assert all(each["positions"] == list(published) for each in found["board"])
+
+
+def test_the_earlier_point_comes_first(store: Store) -> None:
+    store.catch_up()
+    with pytest.raises(Invalid, match="earlier"):
+        diff(store.reader, PRESENT, AsOf(position=3))
+    with pytest.raises(Invalid, match="earlier"):
+        diff(store.reader, PRESENT, AsOf(occurred_by=datetime(2026, 1, 5, tzinfo=UTC)))
