@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import campaigns, commands, openapi, problems
+from api import campaigns, commands, openapi, pledges, problems
 from api.bootstrap import Groundswell
 from api.metrics import Metrics, Timing
 from api.paths import Paths
 
-ROUTES = (commands, campaigns)
+ROUTES = (commands, campaigns, pledges)
 
 DESCRIPTION = """
 Groundswell is an event-sourced campaign engine: everything is an event in one history, every number is computed from

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -22,6 +23,7 @@ from domain import (
     supporters,
 )
 from domain.kernel import Slice, Unavailable, Unknown
+from history.checkpoints import Checkpoints
 from history.engine import Engine, open_store
 from projections.actions import Actions
 from projections.campaigns import Campaigns
@@ -85,6 +87,11 @@ class Groundswell:
         self.accounts = Accounts(engine.database)
         self.worker = Worker(self)
         self.stale = self.runner.prepare()
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """What the log commits itself to."""
+        return Checkpoints(self.engine.database, self.settings.data_dir, self.settings.base_url)
 
     def catch_up(self, progress: Progress = lambda _stage, _position: None) -> None:
         """Let everything follow from the history that follows: reactions first, then the read models."""

@@ -146,7 +146,7 @@ async def post_commands(
     order; a refused line stops nothing.
     """
     expected = expected_version(if_match)
-    key = _key(idempotency_key)
+    key = idempotency(idempotency_key)
     metrics: Metrics = request.app.state.metrics
     if media_type(request) == NDJSON:
         if expected is not None:
@@ -169,7 +169,7 @@ async def post_commands(
     return answer_json(answer, 201 if answer.status == "accepted" else 200)
 
 
-def _key(given: str | None) -> str | None:
+def idempotency(given: str | None) -> str | None:
     """Return the idempotency key; raise Invalid where it cannot be an id."""
     if given is None:
         return None

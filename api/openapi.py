@@ -35,6 +35,7 @@ class Answered(BaseModel):
 _NO: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "action.unknown": (HTTPStatus.NOT_FOUND, "There is no action “letter-7”."),
+    "ask.unknown": (HTTPStatus.NOT_FOUND, "The campaign has no ask “twenty-minutes”."),
     "as_of.in_future": (_NO, "The history ends at position 812."),
     "auth.forbidden": (HTTPStatus.FORBIDDEN, "Only campaign managers and auditors may see this."),
     "auth.required": (HTTPStatus.UNAUTHORIZED, "This needs a token: “Authorization: Bearer TOKEN”."),

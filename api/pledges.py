@@ -1,0 +1,295 @@
+"""Pledges over HTTP: the public form, and the list for staff."""
+
+import asyncio
+import hashlib
+import uuid
+from datetime import date, datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from fastapi import APIRouter, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from api.bodies import read_form
+from api.bootstrap import Groundswell
+from api.campaigns import CampaignPath
+from api.commands import IdempotencyKey, idempotency
+from api.common import (
+    PAGE_SIZE,
+    PUBLIC,
+    Cursor,
+    Limit,
+    Named,
+    Point,
+    Staff,
+    Stale,
+    Store,
+    cursor_id,
+    next_cursor,
+    shown,
+    submit,
+    views,
+)
+from api.limits import Limiter
+from api.openapi import STAFF, answers, body
+from domain.kernel import Invalid, Unknown, identify
+from domain.supporters import Supporter, check_email
+from history.envelope import Envelope, new_id
+from history.envelope import Request as CommandRequest
+from history.stage import Aggregates
+from history.writer import Answer
+from projections.campaigns import Campaigns
+from projections.pledges import Pledges
+
+router = APIRouter(tags=["pledges"])
+
+SOURCE: Final = "pledge-form"
+CONSENT_TOPIC: Final = "digest"
+HARMLESS: Final = frozenset({"pledge.already_active", "pledge.already_kept"})
+"""Refusals that would tell whether the address is known; they are answered like a new pledge."""
+
+PER_ADDRESS: Final = Limiter(10, 600)
+PER_CLIENT: Final = Limiter(300, 600)
+"""A hall full of people may share one network address."""
+
+_busy: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+
+class PledgeForm(BaseModel):
+    """What somebody fills in to pledge; ``website`` is left empty by people and filled in by machines."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    ask: str
+    email: str
+    name: str | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+    referral: str | None = None
+    note: str | None = None
+    chapter: str | None = None
+    consent: bool = Field(default=False, description="Whether a digest may be sent.")
+    wording: str | None = Field(None, description="The words beside the box that was ticked; needed with consent.")
+    website: str | None = Field(None, description="Leave this empty.")
+
+
+class Received(BaseModel):
+    """The same for everybody: whether an address is known is nobody else's business."""
+
+    status: str
+    message: str
+    position: int
+
+
+RECEIVED: Final[dict[str, Any]] = {
+    "status": "received",
+    "message": "Thank you. If this is your first time here, a mail asks you to confirm your address.",
+    "position": 814,
+}
+FORM: Final[dict[str, Any]] = {
+    "ask": "ten-minutes",
+    "email": "anna@example.org",
+    "name": "Anna",
+    "locale": "pt",
+    "time_zone": "Europe/Lisbon",
+    "referral": "LUNA",
+    "note": "For my neighbours.",
+    "consent": True,
+    "wording": "Send me a digest of what happens. I can end it with one click, any time.",
+}
+
+
+@router.post(
+    "/campaigns/{campaign}/pledges",
+    status_code=202,
+    summary="Pledge, without an account",
+    responses=answers(
+        RECEIVED,
+        "ask.unknown",
+        "campaign.not_launched",
+        "campaign.unknown",
+        "command.id_reused",
+        "email.malformed",
+        "request.invalid_json",
+        "request.media_type",
+        "request.too_many",
+        status=202,
+        says="Received. The answer is the same whether the address is known, and whether the pledge was made before.",
+    ),
+    openapi_extra=body(PledgeForm.model_json_schema(), FORM),
+)
+async def post_pledge(
+    request: Request, store: Store, campaign: CampaignPath, idempotency_key: IdempotencyKey = None
+) -> Received:
+    """The public pledge form: makes or finds a supporter by e-mail address and makes the pledge.
+
+    A confirmation mail goes to an address that is new. Consent counts for a new supporter; one who is known changes
+    it where only they can. `position` lets a read show the pledge (`X-Position-AtLeast`).
+    """
+    form = await read_form(request, PledgeForm)
+    client = request.client.host if request.client else ""
+    position = await take_pledge(store, campaign, form, key=idempotency(idempotency_key), client=client)
+    return Received(**RECEIVED | {"position": position})
+
+
+async def take_pledge(
+    store: Groundswell, campaign: str, form: PledgeForm, *, key: str | None = None, client: str = ""
+) -> int:
+    """Make a pledge as the form says; return the newest position, whatever was recorded.
+
+    Raises what the rules refuse to a new supporter, and TooMany. Nothing that is raised or returned tells whether the
+    address is known.
+    """
+    PER_CLIENT.take(client)
+    if form.website:
+        return await run_in_threadpool(store.engine.log.head)
+    email = check_email(form.email)
+    blind = store.engine.persons.blind(email)
+    PER_ADDRESS.take(blind)
+    if form.consent and not (form.wording and form.wording.strip()):
+        raise Invalid("consent.wording_missing", "Consent needs the words that it was given to.")
+    key = hashlib.sha256(f"{identify('campaign', campaign)}:{key or new_id()}".encode()).hexdigest()
+    lock = _busy.setdefault(blind, asyncio.Lock())
+    async with lock:  # the same address twice at the same time is one supporter
+        steps = await run_in_threadpool(prepare, store, campaign, form, email, key)
+        found = await asyncio.gather(*(submit(store, step) for step in steps))
+    return await run_in_threadpool(_settled, store, found)
+
+
+def _settled(store: Groundswell, found: list[Answer]) -> int:
+    for answer in found:
+        if answer.error is not None and answer.error.code not in HARMLESS:
+            raise answer.error
+    return store.engine.log.head()
+
+
+def prepare(store: Groundswell, campaign: str, form: PledgeForm, email: str, key: str) -> list[CommandRequest]:
+    """Return the commands that the form asks for; raise what the rules would refuse to a new supporter."""
+    fresh = uuid.uuid5(uuid.NAMESPACE_OID, f"pledge-form:{key}")
+    particulars = {
+        "name": form.name,
+        "locale": form.locale,
+        "time_zone": form.time_zone,
+        "chapter": form.chapter,
+        "source": SOURCE,
+    }
+    promise = {"campaign": campaign, "ask": form.ask, "referral": form.referral or None, "note": form.note}
+    consent = {"topic": CONSENT_TOPIC, "granted": True, "wording": form.wording}
+
+    def request(command: str, supporter: UUID, data: dict[str, Any]) -> CommandRequest:
+        envelope = Envelope(id=f"{SOURCE}:{key}:{command}", command=command, data={"supporter": str(supporter)} | data)
+        return store.engine.catalogue.request(envelope, PUBLIC)
+
+    def steps(supporter: UUID) -> list[CommandRequest]:
+        registering = request("supporters.register", supporter, {"email": email} | particulars)
+        wanted = [registering, request("pledges.make", supporter, promise)]
+        return [*wanted, request("supporters.consent", supporter, consent)] if form.consent else wanted
+
+    engine = store.engine
+    try:
+        with engine.database.read() as connection:
+            stage = Aggregates(engine.mapper, engine.persons)
+            stage.begin(connection)
+            _rehearse(steps(uuid.uuid4()), stage)
+            known = engine.persons.find(connection, email)
+            if not known or known[0] == fresh:
+                return steps(fresh)
+            supporter = known[0]
+            person = stage.find(Supporter, supporter)
+        may_consent = person is not None and not person.email_confirmed and CONSENT_TOPIC not in person.consents
+        making = [request("pledges.make", supporter, promise)]
+        if form.consent and may_consent:
+            making.append(request("supporters.consent", supporter, consent))
+    except Invalid as error:
+        raise Invalid(error.code, error.message.removeprefix("data.")) from None
+    return making
+
+
+def _rehearse(steps: list[CommandRequest], stage: Aggregates) -> None:
+    """Decide the commands on a stage that nothing is recorded from, so that refusals come before anything is."""
+    for step in steps:
+        step.command.decide(step.context, stage)
+
+
+# --- for staff ---
+
+AskPath = Annotated[str, Named, Path(description="The ask's slug.", examples=["ten-minutes"])]
+
+
+class Pledge(BaseModel):
+    """One pledge; check-ins and streaks only for a challenge. The note is shown to campaign managers only."""
+
+    id: UUID
+    supporter: UUID
+    state: str
+    made_at: datetime
+    made_on: date
+    changed_at: datetime
+    referral: str | None
+    note: str | None
+    check_ins: int
+    streak: int
+    longest_streak: int
+    last_check_in: date | None
+
+
+class PledgeList(BaseModel):
+    """A page of pledges; ``next`` is the cursor of the page after it."""
+
+    pledges: list[Pledge]
+    next: str | None
+    position: int
+
+
+EXAMPLE: Final[dict[str, Any]] = {
+    "id": "3d5f9a35-9f2c-5f2e-9f0c-8f3d8d3c6b11",
+    "supporter": "7c3c2f43-0b6f-4f5b-8a7e-5e6f2f9c1d22",
+    "state": "active",
+    "made_at": "2026-03-02T18:00:00Z",
+    "made_on": "2026-03-02",
+    "changed_at": "2026-03-02T18:00:00Z",
+    "referral": "LUNA",
+    "note": None,
+    "check_ins": 9,
+    "streak": 4,
+    "longest_streak": 5,
+    "last_check_in": "2026-03-12",
+}
+
+
+@router.get(
+    "/campaigns/{campaign}/asks/{ask}/pledges",
+    summary="List the pledges to one ask (staff)",
+    responses=answers(
+        {"pledges": [EXAMPLE], "next": None, "position": 812}, *STAFF, "ask.unknown", "as_of.in_future"
+    ),
+)
+def list_pledges(
+    store: Store,
+    response: Response,
+    stale: Stale,
+    as_of: Point,
+    caller: Staff,
+    campaign: CampaignPath,
+    ask: AskPath,
+    limit: Limit = PAGE_SIZE,
+    cursor: Cursor = None,
+) -> PledgeList:
+    """All pledges to one ask with their state, check-ins and streaks, page by page."""
+    key, after = identify("campaign", campaign), cursor_id(cursor)
+    with views(store, response, stale, [Campaigns, Pledges], as_of) as opened:
+        if ask not in {row.ask for row in opened[Campaigns].asks_of(opened.connection, [key])}:
+            raise Unknown("ask.unknown", f"There is no ask “{ask}” in a campaign “{campaign}”.")
+        rows = opened[Pledges].of_ask(opened.connection, key, ask, after=after, limit=limit + 1)
+        page = rows[:limit]
+        notes = opened.open([row.note for row in page]) if caller.sees_personal else [None] * len(page)
+        return PledgeList(
+            pledges=[
+                Pledge(**{name: getattr(row, name) for name in Pledge.model_fields if name != "note"}, note=shown(note))
+                for row, note in zip(page, notes, strict=True)
+            ],
+            next=next_cursor(rows, limit),
+            position=opened.position,
+        )
