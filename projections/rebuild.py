@@ -1,21 +1,26 @@
 """Building read models anew beside the live ones: swapped in at once, or only compared."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 
+from domain.kernel import Conflict
 from history.recorder import last_position
 from history.tables import parked_events
 from history.tables import projections as checkpoints
 from projections.changes import Changes
 from projections.projection import Projection
+from projections.replay import PAGE, replay, scratch
 from projections.runner import Runner
 
 Progress = Callable[[int], Any]
-PAGE = 1_000
+LAST: Final = 500
+"""How many events are folded while nobody can append."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,10 @@ class Difference:
     fresh: dict[str, Any] | None
 
 
+class _Overtaken(Exception):
+    """Somebody else moved the same build."""
+
+
 def rebuild(runner: Runner, kinds: Sequence[type[Projection]], progress: Progress = lambda _: None) -> None:
     """Build the read models anew, beside the live ones, and swap them in. Strict: a fold that fails, fails this.
 
@@ -35,21 +44,28 @@ def rebuild(runner: Runner, kinds: Sequence[type[Projection]], progress: Progres
     """
     runner.prepare()
     builds = [_begin(runner, kind) for kind in kinds]
-    while True:
-        with runner.database.append() as connection:
+    while not _swapped(runner, builds, progress):
+        with suppress(_Overtaken), runner.database.write() as connection:
             positions = [_position(connection, projection) for projection in builds]
-            head = last_position(connection)
-            if head - min(positions) <= PAGE:
-                for projection, position in zip(builds, positions, strict=True):
-                    _advance(runner, connection, [projection], position, PAGE)
-                    _swap(connection, projection)
-                break
-        lowest = min(positions)
-        group = [p for p, position in zip(builds, positions, strict=True) if position == lowest]
-        limit = min([PAGE, *(position - lowest for position in positions if position > lowest)])
-        with runner.database.write() as connection:
+            lowest = min(positions)
+            group = [p for p, position in zip(builds, positions, strict=True) if position == lowest]
+            limit = min([PAGE, *(position - lowest for position in positions if position > lowest)])
             progress(_advance(runner, connection, group, lowest, limit))
-    progress(head)
+
+
+def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -> bool:
+    """Take the last few events while nobody can append, and swap; return False where it are more than a few."""
+    with suppress(_Overtaken), runner.database.append() as connection:
+        positions = [_position(connection, projection) for projection in builds]
+        head = last_position(connection)
+        if builds and head - min(positions) > LAST:
+            return False
+        for projection, position in zip(builds, positions, strict=True):
+            _advance(runner, connection, [projection], position, LAST)
+            _swap(connection, projection)
+        progress(head)
+        return True
+    return False
 
 
 def _begin(runner: Runner, kind: type[Projection]) -> Projection:
@@ -75,19 +91,26 @@ def _position(connection: Connection, projection: Projection) -> int:
 
 
 def _advance(runner: Runner, connection: Connection, group: Sequence[Projection], after: int, limit: int) -> int:
+    """Fold the events after a position, and return the position reached; raise _Overtaken where it is not at it."""
     rows = runner.log.rows(connection, after, limit)
     if not rows:
         return after
     facts = [runner.log.mapper.fact(row) for row in rows]
     for projection in group:
+        moved = connection.execute(
+            checkpoints.update()
+            .where(
+                checkpoints.c.name == projection.name,
+                checkpoints.c.build == projection.build,
+                checkpoints.c.position == after,
+            )
+            .values(position=facts[-1].position)
+        )
+        if moved.rowcount != 1:
+            raise _Overtaken
         changes = Changes(connection)
         projection.apply(facts, changes)
         changes.flush()
-        connection.execute(
-            checkpoints.update()
-            .where(checkpoints.c.name == projection.name, checkpoints.c.build == projection.build)
-            .values(position=facts[-1].position)
-        )
     return facts[-1].position
 
 
@@ -101,52 +124,62 @@ def _swap(connection: Connection, projection: Projection) -> None:
 
 
 def compare(runner: Runner, kinds: Sequence[type[Projection]], progress: Progress = lambda _: None) -> list[Difference]:
-    """Build the read models anew, compare them with the live ones row by row, and drop them again."""
+    """Fold the history anew elsewhere, up to where the live read models stand, and compare both row by row.
+
+    Nobody waits for it: the live tables are read in one consistent state while others go on writing.
+    """
     runner.prepare()
     runner.catch_up()
     differences: list[Difference] = []
-    for kind in kinds:
-        with runner.database.append() as connection:
-            row = connection.execute(
-                sa.select(checkpoints).where(checkpoints.c.name == kind.name, checkpoints.c.live)
-            ).one()
-            newest = sa.select(sa.func.max(checkpoints.c.build)).where(checkpoints.c.name == kind.name)
-            fresh = kind((connection.scalar(newest) or 0) + 1_000_000)
-            fresh.create(connection)
-            position = 0
-            while position < row.position:
-                facts = [
-                    runner.log.mapper.fact(found)
-                    for found in runner.log.rows(connection, position, min(PAGE, row.position - position))
-                ]
-                changes = Changes(connection)
-                fresh.apply(facts, changes)
-                changes.flush()
-                position = facts[-1].position
-                progress(position)
-            differences += _differences(connection, runner.instance(kind, row.build), fresh)
-            fresh.drop(connection)
+    with runner.database.read() as connection, _scratch() as beside:
+        standing = [(kind, _live(connection, kind)) for kind in kinds]
+        for position in sorted({row.position for _, row in standing}):
+            pairs = [(runner.instance(kind, row.build), kind(1)) for kind, row in standing if row.position == position]
+            for reached in replay(runner.log, [fresh for _, fresh in pairs], beside, position):
+                progress(reached)
+            for live, fresh in pairs:
+                differences += _differences((connection, live), (beside, fresh))
     return differences
 
 
-def _differences(connection: Connection, live: Projection, fresh: Projection) -> Iterator[Difference]:
-    for ours, theirs in zip(live.metadata.sorted_tables, fresh.metadata.sorted_tables, strict=True):
-        pair = zip_longest_rows(connection, ours, theirs)
-        for one, other in pair:
+def _live(connection: Connection, kind: type[Projection]) -> Any:  # noqa: ANN401 - a row of checkpoints
+    """Return the checkpoint of the live build; raise Conflict where this release has other tables."""
+    mine = checkpoints.c.name == kind.name, checkpoints.c.live
+    row = connection.execute(sa.select(checkpoints).where(*mine)).one()
+    if row.version != kind.version:
+        raise Conflict("projection.stale", f"{kind.name} must first be rebuilt: this release changed it.")
+    return row
+
+
+@contextmanager
+def _scratch() -> Iterator[Connection]:
+    engine = scratch()
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+Side = tuple[Connection, Projection]
+
+
+def _differences(live: Side, fresh: Side) -> Iterator[Difference]:
+    """Yield the first difference of each table."""
+    for ours, theirs in zip(live[1].metadata.tables.values(), fresh[1].metadata.tables.values(), strict=True):
+        for one, other in zip_longest(_rows(live[0], ours), _rows(fresh[0], theirs)):
             if one != other:
-                name = ours.name.rpartition("_v")[0]
-                yield Difference(live.name, name, one, other)
+                yield Difference(live[1].name, ours.name.rpartition("_v")[0], one, other)
                 break
 
 
-def zip_longest_rows(
-    connection: Connection, ours: Table, theirs: Table
-) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None]]:
-    """Yield the rows of both tables side by side, in order of primary key."""
-    left = iter(connection.execute(sa.select(ours).order_by(*ours.primary_key)).mappings())
-    right = iter(connection.execute(sa.select(theirs).order_by(*theirs.primary_key)).mappings())
-    while True:
-        one, other = next(left, None), next(right, None)
-        if one is None and other is None:
-            return
-        yield (dict(one) if one is not None else None, dict(other) if other is not None else None)
+def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
+    """Yield the rows in order of primary key, which is the same on every database."""
+    query = sa.select(table).order_by(*(_in_bytes(column, connection) for column in table.primary_key))
+    for row in connection.execute(query.execution_options(yield_per=PAGE)).mappings():
+        yield dict(row)
+
+
+def _in_bytes(column: sa.Column[Any], connection: Connection) -> sa.ColumnElement[Any]:
+    """Order text by its bytes, as SQLite does."""
+    if connection.dialect.name == "sqlite" or column.type.python_type is not str:
+        return column
+    return sa.collate(column, "C")

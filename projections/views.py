@@ -5,24 +5,22 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Engine
 
 from domain.kernel import Erased, Invalid, Sealed
 from history.recorder import last_position
 from history.tables import events
 from history.tables import projections as checkpoints
-from projections.changes import Changes
 from projections.projection import Projection
+from projections.replay import replay, scratch
 from projections.runner import Runner
 
 P = TypeVar("P", bound=Projection)
-PAGE: Final = 1_000
 KEPT: Final = 8
 WAIT_SECONDS: Final = 2.0
 
@@ -65,28 +63,41 @@ class Views:
             return log.persons.open(connection, sealed)
 
 
+@dataclass
+class _Past:
+    """Read models as of a point: folded by the first who asks, while the others wait."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    engine: Engine | None = None
+    readers: int = 0
+
+
 class Reader:
     """Gives views of the read models that the runner keeps."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self._past: OrderedDict[Any, tuple[Engine, int]] = OrderedDict()
+        self._past: OrderedDict[Any, _Past] = OrderedDict()
         self._mutex = threading.Lock()
 
     @contextmanager
     def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = PRESENT) -> Iterator[Views]:
         """Give views of the present, or of ``kinds`` as of a point of history."""
         if not as_of.live:
-            engine, position = self._replayed(kinds, as_of)
-            with engine.connect() as connection:
+            with self._replayed(kinds, as_of) as (engine, position), engine.connect() as connection:
                 yield Views(self, connection, position, {})
             return
         with self.runner.database.read() as connection:
             live = connection.execute(sa.select(checkpoints).where(checkpoints.c.live)).all()
             builds = {row.name: row.build for row in live}
-            names = {kind.name for kind in kinds} or builds.keys()
+            names = {kind.name for kind in kinds or self.runner.kinds}
             position = min((row.position for row in live if row.name in names), default=0)
             yield Views(self, connection, position, builds)
+
+    def close(self) -> None:
+        """Forget what was folded as of some point."""
+        with self._mutex:
+            self._keep(0)
 
     def wait(self, position: int, seconds: float = WAIT_SECONDS) -> bool:
         """Wait until all live read models have come to the position; tell whether they have."""
@@ -107,8 +118,9 @@ class Reader:
             query = sa.select(sa.func.max(events.c.position)).where(events.c.recorded_at <= moment)
             return connection.scalar(query) or 0
 
-    def _replayed(self, kinds: Sequence[type[Projection]], as_of: AsOf) -> tuple[Engine, int]:
-        """Return the kinds folded again from a cut of the history, in a database in memory of their own."""
+    @contextmanager
+    def _replayed(self, kinds: Sequence[type[Projection]], as_of: AsOf) -> Iterator[tuple[Engine, int]]:
+        """Give the kinds folded again from a cut of the history, in a database of their own."""
         with self.runner.database.read() as connection:
             head = last_position(connection)
         position = head if as_of.position is None else as_of.position
@@ -116,28 +128,32 @@ class Reader:
             raise Invalid("as_of.in_future", f"The history ends at position {head}.")
         key = (position, as_of.occurred_by, *sorted(kind.name for kind in kinds))
         with self._mutex:
-            if key not in self._past:
-                self._past[key] = (self._replay(kinds, position, as_of.occurred_by), position)
-                if len(self._past) > KEPT:
-                    self._past.popitem(last=False)
+            past = self._past.setdefault(key, _Past())
             self._past.move_to_end(key)
-            return self._past[key]
+            past.readers += 1
+        try:
+            with past.lock:
+                if past.engine is None:
+                    past.engine = self._replay(kinds, position, as_of.occurred_by)
+            yield past.engine, position
+        finally:
+            with self._mutex:
+                past.readers -= 1
+                self._keep(KEPT)
+
+    def _keep(self, number: int) -> None:
+        """Let go of those used longest ago, except where somebody reads."""
+        idle = [key for key, past in self._past.items() if not past.readers]
+        for key in idle[: max(0, len(self._past) - number)]:
+            engine = self._past.pop(key).engine
+            if engine is not None:
+                engine.dispose()
 
     def _replay(self, kinds: Sequence[type[Projection]], position: int, by: datetime | None) -> Engine:
-        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-        topics = sorted({topic for kind in kinds for topic in kind.handlers})
-        where = [events.c.topic.in_(topics), events.c.position <= position]
-        if by is not None:
-            where.append(events.c.occurred_at <= by)
+        """Fold with models of its own: those of the runner may be in the middle of a batch."""
+        where = [] if by is None else [events.c.occurred_at <= by]
+        engine = scratch()
         with engine.begin() as connection:
-            models = [self.runner.instance(kind, 1) for kind in kinds]
-            for model in models:
-                model.create(connection)
-            after = 0
-            while facts := self.runner.log.facts(after, PAGE, *where):
-                for model in models:
-                    changes = Changes(connection)
-                    model.apply(facts, changes)
-                    changes.flush()
-                after = facts[-1].position
+            for _ in replay(self.runner.log, [kind(1) for kind in kinds], connection, position, *where):
+                pass
         return engine

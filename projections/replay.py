@@ -1,0 +1,44 @@
+"""Folding the history again from its beginning, into a database of its own that leaves nothing behind."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.pool import StaticPool
+
+from history.reading import Log
+from history.tables import events
+from projections.changes import Changes
+from projections.projection import Projection
+
+PAGE: Final = 5_000
+
+
+def scratch() -> Engine:
+    """Return an empty database, in memory until it grows large; ``dispose`` ends it."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect("", check_same_thread=False)
+        connection.execute("PRAGMA cache_size=-65536")
+        return connection
+
+    return create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+
+
+def replay(
+    log: Log, models: Sequence[Projection], connection: Connection, position: int, *where: sa.ColumnElement[bool]
+) -> Iterator[int]:
+    """Fold what happened up to a position into new tables; yield the positions reached."""
+    for model in models:
+        model.create(connection)
+    topics = sorted({topic for model in models for topic in model.handlers})
+    after = 0
+    while facts := log.facts(after, PAGE, events.c.topic.in_(topics), events.c.position <= position, *where):
+        for model in models:
+            changes = Changes(connection)
+            model.apply(facts, changes)
+            changes.flush()
+        after = facts[-1].position
+        yield after
