@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.exc import DatabaseError
 
+from domain.kernel import Unavailable
 from history.checkpoints import open_checkpoint, origin_of
 from history.database import Database
 from history.notes import VERIFIERS, NoteInvalid, VerifierKey, read_verifiers
@@ -188,21 +188,27 @@ def verify_store(
     own = _own_commitments(database, -1 if newest is None else newest)
     examiner = Examiner(heapq.merge(own, outside, key=lambda one: one.size), known, origin)
     try:
-        while examiner.size < head:
-            with database.read() as connection:
-                before = examiner.size
-                examiner.handed = _subtrees_checked(connection, newest or 0)
-                examiner.take(records(connection, before or _BEFORE_ALL, head, PAGE))
+        before, limit = -1, PAGE
+        while before < examiner.size < head:
+            before = examiner.size
+            try:
+                with database.read() as connection:
+                    examiner.handed = _subtrees_checked(connection, newest or 0)
+                    examiner.take(records(connection, before or _BEFORE_ALL, head, limit))
+            except Unavailable as error:
+                if error.code != "store.damaged" or limit == 1:
+                    raise
+                before, limit = -1, 1  # one by one, to find the first event that cannot be read
             progress(examiner.size)
-            if examiner.size == before:
-                break
         examiner.finish()
         with database.read() as connection:
             _need_no_more_subtrees(connection, last_position(connection))
     except Damaged as damage:
         return examiner.verdict(damage)
-    except DatabaseError as error:
-        why = f"The database cannot be read after position {examiner.size}: {error.orig}."
+    except Unavailable as error:
+        if error.code != "store.damaged":
+            raise
+        why = f"The event at position {examiner.size + 1} cannot be read. {error.message}"
         return examiner.verdict(Damaged(examiner.size + 1, why))
     return examiner.verdict(None)
 

@@ -252,6 +252,20 @@ def test_a_column_of_the_wrong_type_is_named(tmp_path: Path) -> None:
             assert verify(engine, tmp_path).first_bad == 8
 
 
+def test_a_page_of_the_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "g.sqlite3"
+    with opened(f"sqlite:///{path}", tmp_path) as engine:
+        found(engine, 500)
+    content = path.read_bytes()
+    page = content.index(b"Chapter 300 ") // 4_096 * 4_096
+    path.write_bytes(content[:page] + b"\xff" * 4_096 + content[page + 4_096 :])
+    with opened(f"sqlite:///{path}", tmp_path) as engine:
+        verdict = verify(engine, tmp_path)
+    assert verdict.first_bad
+    assert 280 < verdict.first_bad <= 301
+    assert f"The event at position {verdict.first_bad} cannot be read." in (verdict.why or "")
+
+
 def rewrite_all(database: Database) -> None:
     """Change an actor, then every hash that follows from it, as somebody with time would."""
     with database.write() as connection:
