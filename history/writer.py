@@ -190,30 +190,31 @@ class Writer:
         """Append a batch, whatever one of its commands or the connection may do to it."""
         try:
             return self._attempt(requests)
-        except Unavailable as error:
-            if error.code != "store.unreachable":
-                raise
-            # The connection was cut, perhaps after the commit took hold: the command ids tell.
-            cut, self._committing = self._committing, None
-            if cut and self._took_hold(cut):
-                return cut.answers
-            return self._attempt(requests)
         except Exception as error:
+            cut = isinstance(error, Unavailable) and error.code == "store.unreachable"
+            if isinstance(error, Unavailable) and not cut:
+                raise
+            # If it failed in the commit, the commit may have taken hold all the same: the command ids tell.
+            committing, self._committing = self._committing, None
+            if committing and self._took_hold(committing):
+                return committing.answers
+            if cut:
+                return self._attempt(requests)
             log.exception("A batch of %d commands could not be appended", len(requests))
             if len(requests) == 1:
                 known = error if isinstance(error, GroundswellError) else InternalError()
                 return [Answer(requests[0].context.command_id, "rejected", error=known)]
-            # One of them is at fault; alone, it takes no other with it.
-            return [answer for request in requests for answer in self._settle([request])]
+        # One of them is at fault; alone, it takes no other with it.
+        return [answer for request in requests for answer in self._settle([request])]
 
-    def _took_hold(self, cut: _Committing) -> bool:
+    def _took_hold(self, committing: _Committing) -> bool:
         """Tell whether a transaction was committed whose commit was not answered; it is over once we hold the lock."""
         with self._database.append() as connection:
-            done = self._done(connection, [one.request for one in cut.decided])
+            done = self._done(connection, [one.request for one in committing.decided])
         return all(
             one.request.context.command_id in done
             and done[one.request.context.command_id][:3] == (one.request.digest, *one.first_and_last)
-            for one in cut.decided
+            for one in committing.decided
         )
 
     def _attempt(self, requests: Sequence[Request]) -> list[Answer]:

@@ -458,11 +458,25 @@ def test_a_commit_of_the_same_id_by_another_is_not_taken_for_ours(
         assert people(engine) == ["ben", "cleo"]
 
 
+def test_a_commit_that_took_hold_counts_whatever_went_wrong_after_it(engine: Engine) -> None:
+    """On SQLite and PostgreSQL, and for an error that is not the driver's."""
+    cut = CutCommit(engine, took_hold=True, error=MemoryError())
+    assert outcomes(engine, enter("anna"), enter("ben")) == ["accepted", "accepted"]
+    assert cut.cuts == 1
+    assert people(engine) == ["anna", "ben"]
+
+
 class CutCommit:
     """Cuts the connection at a commit, before or after it took hold."""
 
     def __init__(
-        self, engine: Engine, *, took_hold: bool, times: int = 1, then: Callable[[], object] = lambda: None
+        self,
+        engine: Engine,
+        *,
+        took_hold: bool,
+        times: int = 1,
+        then: Callable[[], object] = lambda: None,
+        error: Exception | None = None,
     ) -> None:
         self.times, self.cuts = times, 0
         dialect = engine.database.engine.dialect
@@ -475,6 +489,8 @@ class CutCommit:
             self.cuts += 1
             if took_hold:
                 commit(connection)
+            if error is not None:
+                raise error
             connection.dbapi_connection.close()
             then()
             message = "server closed the connection unexpectedly"
