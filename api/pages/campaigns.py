@@ -1,17 +1,23 @@
 """The movement's campaigns, and one campaign with its progress and pledge form."""
 
-from datetime import timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from babel import Locale, UnknownLocaleError
-from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from api.campaigns import CampaignPath
 from api.common import Cursor, MaybeCaller, Stale, Store, decode_cursor, encode_cursor, views
-from api.pages.rendering import page
-from domain.kernel import Unknown, identify, now
+from api.limits import TooMany
+from api.pages.rendering import SECURITY, page, urlpath
+from api.pledges import PledgeForm, take_pledge
+from api.problems import status_of
+from domain.kernel import GroundswellError, Refusal, Unknown, identify
 from history.envelope import new_id
 from projections.campaigns import Campaigns
 from projections.timeline import Timeline
@@ -19,9 +25,22 @@ from projections.timeline import Timeline
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 CARDS: Final = 24
-LATELY: Final = timedelta(days=90)
+LATELY: Final = 6
 WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
 NO_FORM: Final[dict[str, Any]] = {"email": "", "name": "", "ask": "", "referral": "", "consent": False}
+
+
+class Filled(BaseModel):
+    """The pledge form as a browser sends it."""
+
+    ask: str = ""
+    email: str = ""
+    name: str = ""
+    referral: str = ""
+    lang: str = ""
+    key: str = Field("", max_length=100)
+    consent: str = ""
+    website: str = ""
 
 
 @router.get("/")
@@ -33,14 +52,14 @@ def home(store: Store, response: Response, stale: Stale, caller: MaybeCaller, cu
         rows = opened[Campaigns].all(
             opened.connection, states=shown, after=UUID(after[0]) if after else None, limit=CARDS + 1
         )
-        milestones = [] if after else opened[Timeline].milestones(opened.connection, latest=6)
+        milestones = [] if after else opened[Timeline].milestones(opened.connection)[-LATELY:]
         page_rows = sorted(rows[:CARDS], key=lambda row: row.state != "launched")
         return page(
             "home.html",
             caller,
             campaigns=page_rows,
             next=encode_cursor(rows[CARDS - 1].id) if len(rows) > CARDS else None,
-            milestones=milestones,
+            milestones=list(reversed(milestones)),
             position=opened.position,
             stale=stale,
         )
@@ -57,8 +76,8 @@ def language_name(code: str) -> str:
 def chosen_language(request: Request, asked: str | None, offered: list[str]) -> str | None:
     """Return the framing to show: the one asked for, else the first that the browser accepts, else None."""
     wanted = [asked] if asked else []
-    for part in request.headers.get("Accept-Language", "").split(","):
-        wanted.append(part.partition(";")[0].strip())
+    accepted = request.headers.get("Accept-Language", "").split(",")
+    wanted += [part.partition(";")[0].strip() for part in accepted]
     for code in filter(None, wanted):
         for known in offered:
             if known.lower() == code.lower() or known.lower().split("-")[0] == code.lower().split("-")[0]:
@@ -135,6 +154,40 @@ def campaign_page(
     return answer
 
 
-def lately() -> Any:  # noqa: ANN401
-    """Return since when something counts as lately."""
-    return now() - LATELY
+@router.post("/campaigns/{campaign}/pledges")
+async def pledge(
+    request: Request, store: Store, caller: MaybeCaller, campaign: CampaignPath, filled: Annotated[Filled, Form()]
+) -> Response:
+    """Take the pledge form; what was wrong with it is said above it, with everything still filled in."""
+    form = PledgeForm(
+        ask=filled.ask,
+        email=filled.email.strip(),
+        name=filled.name.strip() or None,
+        locale=filled.lang or None,
+        referral=filled.referral or None,
+        consent=filled.consent == "yes",
+        wording=WORDING if filled.consent else None,
+        website=filled.website or None,
+    )
+    client = request.client.host if request.client else ""
+    try:
+        position = await take_pledge(store, campaign, form, key=filled.key or None, client=client)
+    except (Refusal, TooMany) as refused:
+        return await run_in_threadpool(_again, request, store, caller, campaign, filled, refused)
+    query = urlencode({"thanks": position} | ({"lang": filled.lang} if filled.lang else {}))
+    return RedirectResponse(f"/campaigns/{urlpath(campaign)}?{query}", HTTPStatus.SEE_OTHER, SECURITY)
+
+
+def _again(
+    request: Request, store: Store, caller: MaybeCaller, campaign: str, filled: Filled, refused: GroundswellError
+) -> HTMLResponse:
+    return campaign_page(
+        request,
+        store,
+        caller,
+        campaign,
+        lang=filled.lang or None,
+        form=filled.model_dump() | {"consent": filled.consent == "yes"},
+        problem=refused.message,
+        status=status_of(refused),
+    )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.accounts import Caller
+from projections.timeline import Milestone
 
 HERE: Final = Path(__file__).resolve().parent.parent
 STATE_WORDS: Final = {
@@ -48,10 +48,22 @@ def urlpath(value: object) -> str:
     return quote(str(value), safe="")
 
 
-def points(hundredths: int) -> str:
-    """Return points, which are kept in hundredths."""
-    whole, rest = divmod(hundredths, 100)
-    return number(whole) if not rest else f"{number(whole)}.{rest:02d}".rstrip("0")
+SENTENCES: Final = {
+    "campaign_launched": "The campaign {title} was launched.",
+    "campaign_completed": "The campaign {title} was completed.",
+    "policy_concluded": "The policy {title} was {detail}.",
+    "partnership_activated": "The partnership with {title} began.",
+    "recognition_revoked": "A recognition was revoked.",
+}
+
+
+def milestone(mark: Milestone) -> str:
+    """Say what happened in one sentence."""
+    title = f"“{mark.title}”" if mark.title else "something"
+    if mark.kind == "pledges":
+        made = int(mark.detail or "1")
+        return f"The first pledge was made, to {title}." if made == 1 else f"The pledge number {number(made)} was made."
+    return SENTENCES[mark.kind].format(title=title, detail=mark.detail)
 
 
 def environment() -> Environment:
@@ -59,7 +71,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters.update(number=number, day=day, moment=moment, urlpath=urlpath, points=points)
+    made.filters.update(number=number, day=day, moment=moment, urlpath=urlpath, milestone=milestone)
     made.globals.update(state_words=STATE_WORDS)
     return made
 
@@ -81,7 +93,7 @@ def page(
     return HTMLResponse(html, status, headers)
 
 
-def problem_page(_request: Request, status: HTTPStatus, code: str, detail: str) -> HTMLResponse:
+def problem_page(status: HTTPStatus, code: str, detail: str) -> HTMLResponse:
     """Say on a page what went wrong."""
     headings = {
         HTTPStatus.NOT_FOUND: "This page is not here",
