@@ -5,12 +5,46 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import campaigns, commands, openapi, pledges, problems
+from api import (
+    actions,
+    campaigns,
+    chapters,
+    commands,
+    history,
+    leaderboards,
+    log,
+    officials,
+    openapi,
+    operations,
+    partnerships,
+    pledges,
+    policies,
+    problems,
+    recognitions,
+    supporters,
+    timeline,
+)
 from api.bootstrap import Groundswell
 from api.metrics import Metrics, Timing
+from api.pages.install import install as install_pages
 from api.paths import Paths
 
-ROUTES = (commands, campaigns, pledges)
+ROUTES = (
+    commands,
+    campaigns,
+    pledges,
+    chapters,
+    officials,
+    policies,
+    actions,
+    partnerships,
+    recognitions,
+    supporters,
+    leaderboards,
+    history,
+    timeline,
+)
+AT_THE_ROOT_TOO = (operations, log)
 
 DESCRIPTION = """
 Groundswell is an event-sourced campaign engine: everything is an event in one history, every number is computed from
@@ -35,7 +69,10 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
     app.add_middleware(Paths)
     app.add_middleware(Timing, metrics=app.state.metrics)
     problems.install(app)
-    for module in ROUTES:
+    for module in (*ROUTES, *AT_THE_ROOT_TOO):
         app.include_router(module.router, prefix="/api/v1")
+    for module in AT_THE_ROOT_TOO:
+        app.include_router(module.router, include_in_schema=False)
+    install_pages(app)
     openapi.install(app)
     return app
