@@ -1,0 +1,81 @@
+"""The durable tables of what is sent; history/migrations/versions/0002_notifications.py creates them."""
+
+from typing import Final
+
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid
+
+from history.tables import BigInt, Moment, metadata
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("supporter", Uuid, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("message_id", Text, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("from_position", BigInt),
+    Column("to_position", BigInt),
+    Column("rank", Integer),
+    Column("subject_version", Integer),
+    Column("mime", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("claimed_by", Text),
+    Column("claimed_until", Moment),
+    Column("planned_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    UniqueConstraint("supporter", "kind", "period", name="outbox_once"),
+    Index("outbox_work", "state", "not_before"),
+    Index("outbox_changed", "changed_at"),
+)
+"""One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message, sealed under
+the person's key; ``subject_version`` the version of the supporter's stream that set the address to be confirmed."""
+
+digest_ranges: Final = Table(
+    "digest_ranges",
+    metadata,
+    Column("supporter", Uuid, primary_key=True),
+    Column("position", BigInt, nullable=False),
+    Column("rank", Integer),
+    Column("at", Moment, nullable=False),
+)
+"""Up to which position a supporter's digests told the history, and the rank on the movement's board they told."""
+
+mail_tokens: Final = Table(
+    "mail_tokens",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("supporter", Uuid, nullable=False),
+    Column("subject_version", Integer),
+    Column("expires_at", Moment, nullable=False),
+    Index("mail_tokens_supporter", "supporter"),
+    Index("mail_tokens_expires", "expires_at"),
+)
+"""What the links in mails carry, as SHA-256; purposes are confirm, unsubscribe and view."""
+
+mail_reactors: Final = Table(
+    "mail_reactors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("position", BigInt, nullable=False),
+)
+"""How far each reactor has come; it starts at the head and is never rebuilt."""
+
+mail_runs: Final = Table(
+    "mail_runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("started_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+    Column("planned", Integer, nullable=False),
+    Column("counts", Text, nullable=False),
+    Column("trouble", Text),
+    Index("mail_runs_started", "started_at"),
+)
+"""What became of each run: counts by outcome as JSON."""

@@ -1,0 +1,80 @@
+"""The tokens that links in mails carry: 192 random bits, kept only as their SHA-256."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from notifications.tables import mail_tokens
+
+LONGEST: Final = 200
+"""No token of ours is longer; what is, need not be looked up."""
+
+
+class Purpose(StrEnum):
+    """What a link is for."""
+
+    CONFIRM = "confirm"
+    UNSUBSCRIBE = "unsubscribe"
+    VIEW = "view"
+
+
+LASTS: Final = {
+    Purpose.CONFIRM: timedelta(days=14),
+    Purpose.UNSUBSCRIBE: timedelta(days=400),
+    Purpose.VIEW: timedelta(days=90),
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a link stands for."""
+
+    purpose: Purpose
+    supporter: UUID
+    subject_version: int | None = None
+
+
+def digest(secret: str) -> bytes:
+    """Return what is kept of a token."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def new() -> str:
+    """Make a token's secret."""
+    return secrets.token_urlsafe(24)
+
+
+def keep(connection: Connection, secret: str, token: Token, now: datetime) -> None:
+    """Make the secret good for its purpose from now on; it cannot be read again."""
+    connection.execute(
+        mail_tokens.insert().values(
+            hash=digest(secret),
+            purpose=str(token.purpose),
+            supporter=token.supporter,
+            subject_version=token.subject_version,
+            expires_at=now + LASTS[token.purpose],
+        )
+    )
+
+
+def find(connection: Connection, purpose: Purpose, secret: str, now: datetime) -> Token | None:
+    """Return what a secret stands for; None where it is unknown, for something else, or expired."""
+    if len(secret) > LONGEST:
+        return None
+    query = sa.select(mail_tokens).where(
+        mail_tokens.c.hash == digest(secret), mail_tokens.c.purpose == str(purpose), mail_tokens.c.expires_at > now
+    )
+    row = connection.execute(query).first()
+    return Token(purpose, row.supporter, row.subject_version) if row else None
+
+
+def purge(connection: Connection, now: datetime) -> None:
+    """Delete what has expired."""
+    connection.execute(mail_tokens.delete().where(mail_tokens.c.expires_at < now))
