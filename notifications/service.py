@@ -1,0 +1,238 @@
+"""Notifications: one facade for the command line, the pages and the worker."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from domain.kernel import Actor, Context, Unknown, now
+from domain.supporters import ConfirmEmail, RecordConsent
+from history.engine import Engine
+from history.envelope import Request, new_id, own_request
+from notifications import outbox, planning, render, tokens
+from notifications.composing import KINDS, compose
+from notifications.digest import Digest
+from notifications.language import Language
+from notifications.mailer import mailer_of
+from notifications.mime import Sender
+from notifications.movement import Movement
+from notifications.reactor import MailReactor
+from notifications.recipients import DIGEST, Recipient, load
+from notifications.sending import Progress, SendingRun
+from notifications.surroundings import Surroundings
+from notifications.ticker import Ticker
+from notifications.tokens import Purpose
+from projections.supporters import Supporters
+from projections.views import Reader
+
+log = logging.getLogger(__name__)
+
+CONSENT_WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
+REFUSAL_WORDING: Final = "This is my address, but send me no digest."
+WITHDRAWAL_WORDING: Final = "Stop these digests (link in a mail)."
+SAMPLE_LINK: Final = "unsubscribe/preview"
+
+
+class MailSettings(Protocol):
+    """What notifications need to know of the settings."""
+
+    @property
+    def base_url(self) -> str:
+        """Where the pages are, without a slash at the end."""
+
+    @property
+    def smtp_url(self) -> str | None:
+        """The mail server; None writes mails into files."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Where files go."""
+
+    @property
+    def mail_from(self) -> str | None:
+        """The address in From; None for ``groundswell@`` the host of the base URL."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a link in a mail stands for, and how the person it was sent to stands now."""
+
+    token: tokens.Token
+    person: Recipient
+
+    @property
+    def language(self) -> Language:
+        """The person's language."""
+        return Language(self.person.locale, self.person.time_zone)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the link is about an address that is no longer the person's."""
+        version = self.token.subject_version
+        return self.token.purpose is Purpose.CONFIRM and version is not None and version != self.person.email_version
+
+
+class Notifications:
+    """All that is sent, of one store."""
+
+    def __init__(
+        self, engine: Engine, reader: Reader, settings: MailSettings, clock: Callable[[], datetime] = now
+    ) -> None:
+        self.sender = Sender(settings.base_url, settings.mail_from)
+        self.mailer = mailer_of(settings.smtp_url, settings.data_dir)
+        self._engine, self._reader, self._database = engine, reader, engine.database
+        self._clock = clock
+        self._reactor = MailReactor(engine.log)
+        self._one_at_a_time = threading.Lock()
+        self._ticker = Ticker(self.tick)
+
+    # --- one person's digest ---
+
+    def preview(self, supporter: UUID, at: datetime | None = None) -> Digest:
+        """Return the digest that the person would get at a moment, now if none is given; nothing is recorded.
+
+        Raises Unknown where there is no such supporter, or an erased one.
+        """
+        person = load(self._engine.log, supporter)
+        if person is None or person.erased:
+            raise Unknown("supporter.unknown", "There is no such supporter.")
+        with self._reader.open(KINDS) as views:
+            told = outbox.told(views.connection, supporter)
+            movement = Movement(self._engine.log, views.position, views.position)
+            shared = Surroundings(views, self._engine.log, movement, self.sender.base_url)
+            content = compose(shared, person, told, at or self._clock())
+        return render.digest(content, self.sender.base_url, f"{self.sender.base_url}/{SAMPLE_LINK}")
+
+    # --- runs ---
+
+    def audience(self, now: datetime | None = None) -> int:
+        """Return how many digests would go out now: those due and those that wait for another attempt."""
+        moment = now or self._clock()
+        with self._reader.open([Supporters]) as views:
+            return sum(map(len, planning.due(views, moment))) + planning.waiting(views.connection, moment)
+
+    def plan(self, now: datetime | None = None) -> int:
+        """Put what is due into the outbox, once per person and period; return how many mails are new."""
+        moment = now or self._clock()
+        planned = self._reactor.react(moment, self.sender.host)
+        with self._reader.open([Supporters]) as views:
+            pages = [page for page in planning.due(views, moment) if page]
+        for page in pages:
+            with self._database.write() as connection:
+                planned += outbox.plan(connection, page, moment, self.sender.host)
+        return planned
+
+    def run(
+        self, now: datetime | None = None, progress: Progress = lambda _: None, *, dry_run: bool = False
+    ) -> dict[str, int]:
+        """Plan and send what is due; return counts by outcome with ``planned``, or only ``due`` for a dry run.
+
+        Where the mail server cannot be used, what waits is deferred, and ``status`` says why.
+        """
+        moment = now or self._clock()
+        if dry_run:
+            return {"due": self.audience(moment)}
+        with self._one_at_a_time:
+            planned = self.plan(moment)
+            return {"planned": planned, **self._send(moment, progress, planned)}
+
+    def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:
+        engine = self._engine
+        sending = SendingRun(self._database, engine.persons, engine.log, self._reader, self.mailer, self.sender)
+        sending.run(moment, progress)
+        counts = dict(sorted((str(state), count) for state, count in sending.counts.items()))
+        if sending.trouble:
+            log.warning("Mails wait: %s", sending.trouble)
+        if planned or counts or sending.trouble:
+            with self._database.write() as connection:
+                key = outbox.begin_run(connection, moment, planned)
+                outbox.end_run(connection, key, sending.now, counts, sending.trouble)
+                outbox.purge(connection, moment)
+                tokens.purge(connection, moment)
+        return counts
+
+    def status(self, limit: int = 10) -> dict[str, Any]:
+        """Return ``states``, how many mails stand where, and ``runs``, the last ones, the newest first."""
+        with self._database.read() as connection:
+            runs = [
+                {
+                    "started_at": row.started_at,
+                    "finished_at": row.finished_at,
+                    "planned": row.planned,
+                    "counts": json.loads(row.counts),
+                    "trouble": row.trouble,
+                }
+                for row in outbox.latest_runs(connection, limit)
+            ]
+            return {"states": outbox.standing(connection), "runs": runs}
+
+    # --- the ticker ---
+
+    def start(self) -> None:
+        """Begin to ask each minute what is due."""
+        self._ticker.start()
+
+    def stop(self) -> None:
+        """Finish the tick at hand and ask no more."""
+        self._ticker.stop()
+
+    def tick(self) -> dict[str, int]:
+        """Do what is due now; once or twice makes no difference."""
+        return self.run(self._clock())
+
+    # --- links in mails ---
+
+    def link(self, purpose: Purpose, secret: str) -> Link | None:
+        """Return what a link stands for; None where it is unknown, expired, or its person erased."""
+        with self._database.read() as connection:
+            token = tokens.find(connection, purpose, secret, self._clock())
+        person = load(self._engine.log, token.supporter) if token else None
+        return Link(token, person) if token and person and not person.erased else None
+
+    def confirm(self, secret: str, *, digest: bool = True) -> list[Request]:
+        """Return the commands that confirm an address, and that consent to the ``digest`` or not; none if all is so.
+
+        Raises Unknown (``mail_link.unknown``) where the link is unknown, expired, or about another address.
+        """
+        link = self.link(Purpose.CONFIRM, secret)
+        if link is None or link.outdated:
+            raise _unknown_link()
+        requests = []
+        who = str(link.person.supporter)
+        if not link.person.email_confirmed:
+            request = self._request(ConfirmEmail(supporter=who), who)
+            request.if_match = link.person.version  # the address must still be the one that was mailed
+            requests.append(request)
+        if digest != bool(link.person.consented):
+            wording = CONSENT_WORDING if digest else REFUSAL_WORDING
+            wish = RecordConsent(supporter=who, topic=DIGEST, granted=digest, wording=wording)
+            requests.append(self._request(wish, who))
+        return requests
+
+    def unsubscribe(self, secret: str) -> list[Request]:
+        """Return the command that withdraws consent to the digest; none where it is withdrawn already.
+
+        Raises Unknown (``mail_link.unknown``) where the link is unknown or expired.
+        """
+        link = self.link(Purpose.UNSUBSCRIBE, secret)
+        if link is None:
+            raise _unknown_link()
+        if link.person.consented is False:
+            return []
+        who = str(link.person.supporter)
+        wish = RecordConsent(supporter=who, topic=DIGEST, granted=False, wording=WITHDRAWAL_WORDING)
+        return [self._request(wish, who)]
+
+    def _request(self, command: ConfirmEmail | RecordConsent, who: str) -> Request:
+        key = new_id()
+        context = Context(actor=Actor("supporter", who), at=self._clock(), command_id=key, correlation_id=key)
+        return own_request(command, context)
+
+
+def _unknown_link() -> Unknown:
+    return Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
