@@ -25,6 +25,7 @@ from domain import (
 from domain.kernel import Slice, Unavailable, Unknown
 from history.checkpoints import Checkpoints
 from history.engine import Engine, open_store
+from notifications.service import Notifications
 from projections.actions import Actions
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
@@ -87,6 +88,7 @@ class Groundswell:
         self.accounts = Accounts(engine.database)
         self.worker = Worker(self)
         self.stale = self.runner.prepare()
+        self.notifications = Notifications(engine, self.reader, settings)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -116,7 +118,7 @@ class Groundswell:
 
 
 class Worker:
-    """Keeps reactions and read models up to date in a thread of their own."""
+    """Keeps reactions and read models up to date in a thread of their own, and sends what is due."""
 
     def __init__(self, groundswell: Groundswell) -> None:
         self._groundswell = groundswell
@@ -129,9 +131,11 @@ class Worker:
         self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
+        self._groundswell.notifications.start()
 
     def stop(self) -> None:
         """Finish the batch at hand and stop."""
+        self._groundswell.notifications.stop()
         self._stopping.set()
         self._wake.set()
         if self._thread is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.kernel import Invalid
+from domain.supporters import check_email
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -18,6 +19,8 @@ class Settings:
     database_url: str = ""
     base_url: str = "http://127.0.0.1:8000"
     smtp_url: str | None = None
+    mail_from: str | None = None
+    """The address in From; without it groundswell@ the host of the base URL."""
     log_level: str = "info"
 
     def __post_init__(self) -> None:
@@ -39,5 +42,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=environment.get("GROUNDSWELL_DATABASE_URL", ""),
         base_url=base_url,
         smtp_url=environment.get("GROUNDSWELL_SMTP_URL") or None,
+        mail_from=check_email(given) if (given := environment.get("GROUNDSWELL_MAIL_FROM")) else None,
         log_level=level,
     )
