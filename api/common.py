@@ -81,8 +81,10 @@ Staff = Annotated[Caller, Depends(staff)]
 # --- what a path or a query names ---
 
 
-def read_reference(given: object) -> str:
-    """Return the reference that stands in a path or a query; raise Invalid where it cannot be one."""
+def read_reference(given: object) -> str | None:
+    """Return the reference that stands in a path or a query, if any; raise Invalid where it cannot be one."""
+    if given is None:
+        return None
     reference = str(given).replace(SLASH, "/")
     if not 1 <= len(reference) <= MAX_REFERENCE:
         raise Invalid("reference.wrong_length", f"A reference has 1 to {MAX_REFERENCE} characters.")

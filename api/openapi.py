@@ -70,6 +70,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Another program holds the store locked; nothing was recorded, try again.",
     ),
+    "recognition.unknown": (HTTPStatus.NOT_FOUND, "There is no recognition “winter”."),
     "supporter.unknown": (HTTPStatus.NOT_FOUND, "There is no supporter “nobody”."),
 }
 """Problems as they stand in the documentation: an example of each code."""
@@ -103,14 +104,9 @@ def answers(
     found |= also or {}
     for code in (*codes, *EVERYWHERE):
         known, _ = PROBLEMS[code]
-        one = found.setdefault(
-            int(known),
-            {
-                "description": known.phrase,
-                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
-            },
-        )
-        one["content"][MEDIA_TYPE]["examples"][code] = {"summary": code, "value": example(code)}
+        one = found.setdefault(int(known), {"description": known.phrase, "content": {}})
+        schema = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        one["content"].setdefault(MEDIA_TYPE, schema)["examples"][code] = {"summary": code, "value": example(code)}
     return found
 
 

@@ -262,9 +262,7 @@ EXAMPLE: Final[dict[str, Any]] = {
 @router.get(
     "/campaigns/{campaign}/asks/{ask}/pledges",
     summary="List the pledges to one ask (staff)",
-    responses=answers(
-        {"pledges": [EXAMPLE], "next": None, "position": 812}, *STAFF, "ask.unknown", "as_of.in_future"
-    ),
+    responses=answers({"pledges": [EXAMPLE], "next": None, "position": 812}, *STAFF, "ask.unknown", "as_of.in_future"),
 )
 def list_pledges(
     store: Store,

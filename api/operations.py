@@ -1,0 +1,180 @@
+"""For whoever runs it: alive, ready, and measured."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel
+
+from api import metrics
+from api.bootstrap import Groundswell
+from api.common import Store
+from api.openapi import answers
+from domain.kernel import now
+from history.recorder import last_position
+from history.tables import events, parked_events
+from history.tables import projections as checkpoints
+from projections.runner import LEASE
+
+router = APIRouter(tags=["operations"])
+
+PATIENCE: Final = LEASE
+"""A read model that is behind may stand still for so long before it counts as unhealthy."""
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class ReadModel(BaseModel):
+    """How far a read model has come: events behind the head, events it could not take, and why it stands still."""
+
+    name: str
+    position: int
+    lag: int
+    parked: int
+    moving: bool
+    trouble: str | None
+
+
+class Readiness(BaseModel):
+    """Whether the store answers and the read models are live and moving."""
+
+    status: str
+    position: int
+    lag: int
+    parked: int
+    projections: list[ReadModel]
+
+
+READY: Final[dict[str, Any]] = {
+    "status": "ready",
+    "position": 812,
+    "lag": 0,
+    "parked": 0,
+    "projections": [{"name": "campaigns", "position": 812, "lag": 0, "parked": 0, "moving": True, "trouble": None}],
+}
+STUCK: Final[dict[str, Any]] = {
+    "status": "unready",
+    "position": 812,
+    "lag": 40,
+    "parked": 0,
+    "projections": [
+        {
+            "name": "campaigns",
+            "position": 772,
+            "lag": 40,
+            "parked": 0,
+            "moving": False,
+            "trouble": "history.unknown_topic: This release does not know events of the topic pledges.Sung.",
+        }
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The head of the history, and where the live read models stand."""
+
+    head: int
+    models: list[ReadModel]
+
+
+def standing(store: Groundswell) -> Standing:
+    """Return where the live read models stand; one is moving if it is at the head, or was moved a moment ago.
+
+    The lease says when it was moved last; until then, it is behind only since the first event it has not taken.
+    """
+    moment = now()
+    with store.engine.database.read() as connection:
+        head = last_position(connection)
+        query = sa.select(parked_events.c.projection, sa.func.count().label("number")).group_by(
+            parked_events.c.projection
+        )
+        parked = {row.projection: row.number for row in connection.execute(query)}
+        live = connection.execute(sa.select(checkpoints).where(checkpoints.c.live).order_by(checkpoints.c.name)).all()
+        first = sa.select(events.c.position, events.c.recorded_at).where(
+            events.c.position.in_({row.position + 1 for row in live})
+        )
+        waiting: dict[int, datetime] = {position - 1: recorded for position, recorded in connection.execute(first)}
+    models = []
+    for row in live:
+        since = max(
+            filter(None, (waiting.get(row.position), row.leased_until and row.leased_until - LEASE)), default=None
+        )
+        moving = row.position >= head or (row.trouble is None and since is not None and moment - since < PATIENCE)
+        models.append(
+            ReadModel(
+                name=row.name,
+                position=row.position,
+                lag=max(0, head - row.position),
+                parked=parked.get(row.name, 0),
+                moving=moving,
+                trouble=row.trouble,
+            )
+        )
+    return Standing(head, models)
+
+
+@router.get("/healthz", summary="Ask whether the process is alive", responses=answers({"status": "alive"}))
+async def healthz() -> Alive:
+    """Alive, whatever the store does."""
+    return Alive(status="alive")
+
+
+@router.get(
+    "/readyz",
+    summary="Ask whether the store answers and the read models move",
+    response_model=Readiness,
+    responses=answers(
+        READY,
+        also={
+            503: {"description": "Unready.", "model": Readiness, "content": {"application/json": {"example": STUCK}}}
+        },
+    ),
+)
+def readyz(store: Store) -> Response:
+    """Ready unless a live read model is behind and does not move, or the store cannot be reached."""
+    found = standing(store)
+    ready = all(model.moving for model in found.models)
+    body = Readiness(
+        status="ready" if ready else "unready",
+        position=found.head,
+        lag=max((model.lag for model in found.models), default=0),
+        parked=sum(model.parked for model in found.models),
+        projections=found.models,
+    )
+    return JSONResponse(body.model_dump(), 200 if ready else 503, {} if ready else {"Retry-After": "5"})
+
+
+METRICS: Final = (
+    "# HELP groundswell_events Events in the history.\n# TYPE groundswell_events gauge\ngroundswell_events 812\n"
+)
+
+
+@router.get(
+    "/metrics",
+    summary="Measure",
+    response_class=PlainTextResponse,
+    responses=answers(METRICS, media="text/plain", says="Text format of Prometheus."),
+)
+def read_metrics(request: Request, store: Store) -> PlainTextResponse:
+    """Events, commands by what became of them, how far behind read models are, and how long answers took."""
+    lines = [*_of_store(standing(store)), *request.app.state.metrics.lines()]
+    return PlainTextResponse("\n".join(lines) + "\n", media_type=metrics.MEDIA_TYPE)
+
+
+def _of_store(found: Standing) -> Iterator[str]:
+    yield from metrics.family("groundswell_events", "gauge", "Events in the history.", [((), found.head)])
+    for name, text in (
+        ("lag", "Events that a read model has not taken yet."),
+        ("parked", "Events that a read model could not take."),
+    ):
+        samples = [((("projection", model.name),), getattr(model, name)) for model in found.models]
+        yield from metrics.family(f"groundswell_projection_{name}", "gauge", text, samples)
