@@ -8,10 +8,11 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
+from api import mail_links
 from api.pages import boards, campaigns, signin, staff, timeline
 from api.pages.rendering import HERE, problem_page
 
-MODULES: Final = (campaigns, boards, timeline, staff, signin)
+MODULES: Final = (campaigns, boards, timeline, staff, signin, mail_links)
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
