@@ -7,11 +7,13 @@ with Store(database_url, tmp_path) as store:
         views[Supporters].find(views.connection, identify("supporter", "anna"))
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
+
+from sqlalchemy import Connection
 
 from domain import (
     actions,
@@ -72,6 +74,7 @@ START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """When the first command happens if nothing else is said; each later one happens a minute after the one before."""
 
 Moment = datetime | str | None
+P = TypeVar("P", bound=Projection)
 
 
 class Store:
@@ -94,6 +97,7 @@ class Store:
 
     def close(self) -> None:
         """Close the store."""
+        self.reader.close()
         self.engine.close()
 
     # --- commands ---
@@ -171,3 +175,10 @@ class Store:
         if not as_of.live and not kinds:
             kinds = self.runner.kinds
         return self.reader.open(kinds, as_of)
+
+    @contextmanager
+    def seen(self, kind: type[P]) -> Iterator[tuple[P, Connection]]:
+        """Give one read model, caught up, with a connection for its questions."""
+        self.catch_up()
+        with self.views() as views:
+            yield views[kind], views.connection
