@@ -37,7 +37,7 @@ def up(*, host: str, port: int) -> int:
 
     Makes the store where there is none. SIGTERM or Ctrl+C finishes what is under way and stops.
     """
-    return run_http(host, port, work=True)
+    return _at(host, port, work=True)
 
 
 @click.command()
@@ -45,7 +45,7 @@ def up(*, host: str, port: int) -> int:
 @port_option
 def serve(*, host: str, port: int) -> int:
     """Run pages and API only; a “groundswell work” keeps read models and mails going."""
-    return run_http(host, port, work=False)
+    return _at(host, port, work=False)
 
 
 @click.command()
@@ -61,11 +61,14 @@ def work() -> int:
     return console.DONE
 
 
-def run_http(host: str, port: int, *, work: bool, greeting: str = "") -> int:
-    """Serve until a signal; what is under way is finished, and what waits for the writer is written."""
+def _at(host: str, port: int, *, work: bool) -> int:
     listener = listen(host, port)
+    return run_http(listener, reached_at(from_environment(), listener), work=work)
+
+
+def run_http(listener: socket.socket, settings: Settings, *, work: bool, greeting: str = "") -> int:
+    """Serve until a signal; what is under way is finished, and what waits for the writer is written."""
     with listener, _signals():
-        settings = reached_at(from_environment(), listener)
         _log_to_stderr(settings)
         with console.opened(create=True, settings=settings) as groundswell:
             _serve(groundswell, listener, work=work, greeting=greeting)
