@@ -129,6 +129,31 @@ def read_history(
 ) -> Events:
     """The events in order of position, from one point to another (both included), page by page."""
     after = cursor_position(cursor) or 0
+    where = selection(topic=topic, stream=stream, actor=actor, correlation=correlation, since=since, until=until)
+    with store.engine.database.read() as connection:
+        rows = store.engine.log.rows(connection, after, limit + 1, *where)
+        head = last_position(connection)
+        shown = shown_events(store, connection, rows[:limit], personal=caller is not None and caller.sees_personal)
+    response.headers["X-Position"] = str(head)
+    if stale:
+        response.headers["X-Position-Stale"] = "true"
+    return Events(
+        events=[_masked(event) if caller is None else event for event in shown],
+        next=next_cursor(rows, limit, "position"),
+        position=head,
+    )
+
+
+def selection(
+    *,
+    topic: str | None = None,
+    stream: str | None = None,
+    actor: str | None = None,
+    correlation: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions on the events table for what is asked; raise Invalid where it cannot be read."""
     where: list[sa.ColumnElement[bool]] = []
     if topic is not None:
         where.append(events.c.topic == topic)
@@ -143,18 +168,7 @@ def read_history(
         where.append(_column(since) >= read_point(since, "from"))
     if until is not None:
         where.append(_column(until) <= read_point(until, "to"))
-    with store.engine.database.read() as connection:
-        rows = store.engine.log.rows(connection, after, limit + 1, *where)
-        head = last_position(connection)
-        shown = _shown(store, connection, rows[:limit], personal=caller is not None and caller.sees_personal)
-    response.headers["X-Position"] = str(head)
-    if stale:
-        response.headers["X-Position-Stale"] = "true"
-    return Events(
-        events=[_masked(event) if caller is None else event for event in shown],
-        next=next_cursor(rows, limit, "position"),
-        position=head,
-    )
+    return where
 
 
 def is_position(text: str) -> bool:
@@ -188,7 +202,8 @@ def stream_id(text: str) -> UUID:
         ) from None
 
 
-def _shown(store: Groundswell, connection: sa.Connection, rows: Sequence[Any], *, personal: bool) -> list[Event]:
+def shown_events(store: Groundswell, connection: sa.Connection, rows: Sequence[Any], *, personal: bool) -> list[Event]:
+    """Return rows of the events table as they are shown; ``personal`` data in the clear, or only that there is some."""
     facts = [_fact(store, row) for row in rows]
     persons = {
         fact.event.person

@@ -1,0 +1,185 @@
+"""``groundswell verify``, ``export``, ``restore``, ``keys``: what makes the history trustworthy."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from api.cli import console
+from domain.kernel import Conflict, Invalid
+from history.archive import export as export_archive
+from history.notes import VerifierKey
+from history.restore import restore as restore_archive
+from history.unpacking import verify_archive
+from history.verify import Verdict, verify_store
+
+PASSPHRASE = "GROUNDSWELL_PASSPHRASE"  # noqa: S105 - where it is looked for, not what it is
+
+keys_option = click.option("--key", "trusted", multiple=True, help="A verifier key to trust (name+id+key); repeatable.")
+archive_argument = click.argument("archive", type=click.Path(path_type=Path))
+full_option = click.option(
+    "--full", is_flag=True, help=f"With the keys of persons and log, under a passphrase (asked, or {PASSPHRASE})."
+)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--checkpoint",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A signed checkpoint that was kept outside.",
+)
+@keys_option
+@console.as_json_option
+def verify(*, archive: Path | None, checkpoint: Path | None, trusted: tuple[str, ...], as_json: bool) -> int:
+    """Check the whole history, or an exported archive, against its hashes and checkpoints.
+
+    Names the first bad position and exits with 1 where something is wrong.
+    """
+    note = checkpoint.read_text(encoding="utf-8") if checkpoint else None
+    known = [VerifierKey.parse(text) for text in trusted]
+    if archive is not None:
+        with console.progress(None, "verifying") as report:
+            found = verify_archive(
+                archive, checkpoint=note, keys=known, progress=lambda done: report("verifying", done)
+            )
+    else:
+        with console.opened() as groundswell, console.progress(groundswell.engine.log.head(), "verifying") as report:
+            found = verify_store(
+                groundswell.engine.database,
+                groundswell.settings.data_dir,
+                checkpoint=note,
+                keys=known,
+                progress=lambda done: report("verifying", done),
+            )
+    _print_verdict(found, as_json=as_json)
+    return console.DONE if found.sound else console.FOUND_WRONG
+
+
+def _print_verdict(found: Verdict, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(
+            {
+                "sound": found.sound,
+                "size": found.size,
+                "root": found.root.hex(),
+                "checkpoints": found.checkpoints,
+                "keys": found.keys,
+                "first_bad": found.first_bad,
+                "why": found.why,
+            }
+        )
+    elif found.sound:
+        console.say(f"Sound: {found.size:,} events, {found.checkpoints:,} checkpoints, root {found.root.hex()}.")
+        for key in found.keys:
+            console.say(f"Believed: {key}")
+    else:
+        where = f"First bad position: {found.first_bad:,}. " if found.first_bad is not None else ""
+        console.say(f"Not sound. {where}{found.why}")
+
+
+@click.command("export")
+@archive_argument
+@full_option
+@click.option("--size", type=int, help="Only up to the checkpoint of this size; default: up to now.")
+@console.as_json_option
+def export_(*, archive: Path, full: bool, size: int | None, as_json: bool) -> int:
+    """Write the whole history into a new archive that explains itself and can be verified without this program."""
+    passphrase = _passphrase(again=True) if full else None
+    with console.opened() as groundswell, console.progress(groundswell.engine.log.head(), "exporting") as report:
+        try:
+            made = export_archive(
+                groundswell.engine,
+                groundswell.checkpoints,
+                archive,
+                size=size,
+                passphrase=passphrase,
+                progress=lambda done: report("exporting", done),
+            )
+        except OSError as error:
+            raise Invalid("archive.unwritable", f"{archive} cannot be written: {error.strerror}.") from None
+    if as_json:
+        numbers = {"size": made.size, "root": made.root.hex(), "commands": made.commands, "persons": made.persons}
+        console.print_json({"archive": str(made.path), **numbers})
+        return console.DONE
+    console.say(f"{made.path}: {made.size:,} events, {made.commands:,} commands, root {made.root.hex()}.")
+    if full:
+        console.say(f"With the keys of {made.persons:,} persons: whoever has it and the passphrase can read them.")
+    else:
+        console.say("Without keys: personal data in it stays sealed.")
+    return console.DONE
+
+
+@click.command("restore")
+@archive_argument
+@full_option
+@keys_option
+def restore_(*, archive: Path, full: bool, trusted: tuple[str, ...]) -> int:
+    """Make an empty store from an archive: same positions, ids and hashes; then builds the read models."""
+    passphrase = _passphrase(again=False) if full else None
+    known = [VerifierKey.parse(text) for text in trusted]
+    with console.opened(create=True) as groundswell:
+        head = groundswell.engine.log.head()
+        if head:
+            raise Conflict("store.not_empty", f"The store is not empty ({head:,} events); restore into an empty one.")
+        with console.progress(None, "restoring") as report:
+            made = restore_archive(
+                groundswell.engine,
+                groundswell.settings.data_dir,
+                archive,
+                passphrase=passphrase,
+                keys=known,
+                progress=lambda done: report("restoring", done),
+            )
+        console.catch_up(groundswell)
+    console.say(f"Restored {made.size:,} events, {made.commands:,} commands, root {made.root.hex()}.")
+    console.say(f"{made.persons:,} persons can be read again; everybody else is as if erased.")
+    return console.DONE
+
+
+def _passphrase(*, again: bool) -> str:
+    if given := os.environ.get(PASSPHRASE):
+        return given
+    if not sys.stdin.isatty():
+        raise Invalid("arguments.passphrase", f"Nobody can be asked here; give the passphrase as {PASSPHRASE}.")
+    asked: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=again, err=True)
+    return asked
+
+
+@click.group("keys", invoke_without_command=True)
+@click.pass_context
+@console.as_json_option
+def keys(ctx: click.Context, *, as_json: bool) -> None:
+    """Print the verifier keys of the log (name+id+key), oldest first; sub-commands change them."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with console.opened() as groundswell:
+        groundswell.checkpoints.make()  # the first one makes the first key
+        found = [str(key) for key in groundswell.checkpoints.keys().verifiers]
+    if as_json:
+        console.print_json(found)
+    else:
+        for key in found:
+            console.say(key)
+
+
+@keys.command()
+def rotate() -> None:
+    """Make a new signing key and print its verifier key; the ones before sign along until they are retired."""
+    with console.opened() as groundswell:
+        console.say(str(groundswell.checkpoints.keys().rotate()))
+        groundswell.checkpoints.make()
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@console.yes_option
+def retire(*, key_id: str, yes: bool) -> None:
+    """Destroy a signing key, named by its id in hex; what it signed stays verifiable."""
+    with console.opened() as groundswell:
+        console.confirm(f"Destroy the signing key {key_id}? It cannot be brought back.", yes=yes)
+        console.say(f"Retired: {groundswell.checkpoints.keys().retire(key_id)}")
+
+
+COMMANDS = {"verify": verify, "export": export_, "restore": restore_, "keys": keys}

@@ -1,0 +1,75 @@
+"""``groundswell digest``: what is mailed."""
+
+import click
+
+from api.cli import console
+from domain.kernel import identify
+from history.envelope import read_moment
+
+
+@click.group()
+def digest() -> None:
+    """Preview digests, send what is due, see what became of it."""
+
+
+@digest.command()
+@click.argument("supporter")
+@click.option("--at", help="As if it were this moment (RFC 3339).")
+@click.option("--html", is_flag=True, help="Print the HTML part.")
+@console.as_json_option
+def preview(*, supporter: str, at: str | None, html: bool, as_json: bool) -> None:
+    """Show the digest that one person would get now; nothing is sent or recorded."""
+    moment = read_moment(at, "--at") if at else None
+    with console.opened() as groundswell:
+        groundswell.catch_up()
+        found = groundswell.notifications.preview(identify("supporter", supporter), moment)
+    if as_json:
+        console.print_json({"subject": found.subject, "text": found.text, "html": found.html})
+    elif html:
+        console.say(found.html)
+    else:
+        console.say(f"Subject: {found.subject}\n\n{found.text}")
+
+
+@digest.command()
+@console.yes_option
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@console.as_json_option
+def run(*, yes: bool, dry_run: bool, as_json: bool) -> int:
+    """Send what is due now. Asks first on a terminal, with the size of the audience."""
+    with console.opened() as groundswell:
+        groundswell.catch_up()
+        audience = groundswell.notifications.audience()
+        if dry_run:
+            counts = {"due": audience}
+        else:
+            console.confirm(f"Send {audience:,} digests now?", yes=yes)
+            with console.progress(audience, "sending") as report:
+                counts = groundswell.notifications.run(progress=lambda done: report("sending", done))
+    if as_json:
+        console.print_json(counts)
+    else:
+        console.say(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    return console.FOUND_WRONG if counts.get("failed") else console.DONE
+
+
+@digest.command()
+@console.as_json_option
+def status(*, as_json: bool) -> None:
+    """Show how many mails stand where, and what became of the last runs."""
+    with console.opened() as groundswell:
+        found = groundswell.notifications.status()
+    if as_json:
+        console.print_json(found)
+        return
+    states = ", ".join(f"{state} {count:,}" for state, count in found["states"].items())
+    console.say(f"Mails: {states}" if states else "No mail has been planned yet.")
+    rows = []
+    for each in found["runs"]:
+        became = ", ".join(f"{state} {count:,}" for state, count in each["counts"].items())
+        rows.append((console.minute(each["started_at"]), each["planned"], became, each["trouble"]))
+    if rows:
+        console.print_table(("run (UTC)", "#planned", "became", "trouble"), rows)
+
+
+COMMANDS = {"digest": digest}

@@ -1,0 +1,118 @@
+"""``groundswell rebuild``, ``parked``: the read models."""
+
+from typing import Any
+
+import click
+
+from api.bootstrap import kinds
+from api.cli import console
+from projections.parked import discard, parked, retry
+from projections.rebuild import Difference, compare, rebuild
+
+
+@click.command("rebuild")
+@click.argument("projections", nargs=-1, metavar="[PROJECTION…]")
+@click.option("--compare", "only_compare", is_flag=True, help="Only prove that fresh ones are equal; exit 1 if not.")
+@console.as_json_option
+def rebuild_(*, projections: tuple[str, ...], only_compare: bool, as_json: bool) -> int:
+    """Build read models anew from the history beside the live ones, and swap them in. All, if none is named.
+
+    Readers see the old ones until the swap; an interrupted rebuild goes on where it ended.
+    """
+    chosen = kinds(projections)
+    names = ", ".join(kind.name for kind in chosen)
+    with console.opened() as groundswell:
+        head = groundswell.engine.log.head()
+        if only_compare:
+            with console.progress(head, "comparing") as report:
+                differences = compare(groundswell.runner, chosen, lambda done: report("comparing", done))
+            return _compared(differences, len(chosen), head, as_json=as_json)
+        with console.progress(head, "rebuilding") as report:
+            rebuild(groundswell.runner, chosen, lambda done: report("rebuilding", done))
+    if as_json:
+        console.print_json({"rebuilt": [kind.name for kind in chosen], "position": head})
+    else:
+        console.say(f"Rebuilt from {head:,} events: {names}.")
+    return console.DONE
+
+
+def _compared(differences: list[Difference], count: int, head: int, *, as_json: bool) -> int:
+    if as_json:
+        found = [{"projection": d.projection, "table": d.table, "live": d.live, "fresh": d.fresh} for d in differences]
+        console.print_json({"equal": not differences, "position": head, "differences": found})
+    elif not differences:
+        console.say(f"Equal: {count} read models, live and built anew from {head:,} events.")
+    else:
+        for one in differences:
+            console.say(f"{one.table} ({one.projection}) differs, first in this row:")
+            for column, live, fresh in _columns(one):
+                console.say(f"  {column}: live {live!r}, fresh {fresh!r}")
+    return console.FOUND_WRONG if differences else console.DONE
+
+
+def _columns(one: Difference) -> list[tuple[str, Any, Any]]:
+    """Return the columns that differ, with those that say which row it is: the whole row where one is missing."""
+    live, fresh = one.live or {}, one.fresh or {}
+    names = list(live or fresh)
+    shown = [name for name in names if live.get(name) != fresh.get(name) or name == names[0]]
+    return [(name, live.get(name), fresh.get(name)) for name in shown]
+
+
+@click.group("parked")
+def parked_() -> None:
+    """See to events that a read model could not take."""
+
+
+@parked_.command("list")
+@click.argument("projections", nargs=-1, metavar="[PROJECTION…]")
+@console.as_json_option
+def list_(*, projections: tuple[str, ...], as_json: bool) -> int:
+    """List parked events; exit 1 if there are any."""
+    names = [kind.name for kind in kinds(projections)]
+    with console.opened() as groundswell:
+        found = parked(groundswell.runner, names if projections else ())
+    if as_json:
+        console.print_json([vars(one) for one in found])
+    elif not found:
+        console.say("No event is parked.")
+    else:
+        rows = [(one.projection, one.position, one.topic, console.minute(one.parked_at), one.error) for one in found]
+        console.print_table(("projection", "#position", "topic", "parked (UTC)", "why"), rows)
+    return console.FOUND_WRONG if found else console.DONE
+
+
+@parked_.command("retry")
+@click.argument("projections", nargs=-1, metavar="[PROJECTION…]")
+def retry_(*, projections: tuple[str, ...]) -> int:
+    """Apply parked events after all, in order; exit 1 if some still cannot be."""
+    still = 0
+    with console.opened() as groundswell:
+        waiting = {one.projection for one in parked(groundswell.runner)}
+        for kind in kinds(projections):
+            if kind.name in waiting:
+                with console.progress(None, kind.name) as report:
+                    done = retry(groundswell.runner, kind, lambda n, name=kind.name: report(name, n))  # type: ignore[misc]
+                console.say(f"{kind.name}: {done.applied:,} applied, {done.waiting:,} still parked.")
+                still += done.waiting
+    if not waiting:
+        console.say("No event is parked.")
+    return console.FOUND_WRONG if still else console.DONE
+
+
+@parked_.command("discard")
+@click.argument("projection")
+@click.argument("positions", nargs=-1, type=int, metavar="[POSITION…]")
+@console.yes_option
+def discard_(*, projection: str, positions: tuple[int, ...], yes: bool) -> int:
+    """Give up parked events of one read model: those named, or all. It will not show them until it is rebuilt."""
+    (kind,) = kinds([projection])
+    with console.opened() as groundswell:
+        found = [one for one in parked(groundswell.runner, [projection]) if not positions or one.position in positions]
+        if found:
+            console.confirm(f"Give up {len(found):,} parked events of {projection}?", yes=yes)
+        count = discard(groundswell.runner, kind, positions)
+    console.say(f"{count:,} events given up; “groundswell rebuild {projection}” would bring them back.")
+    return console.DONE
+
+
+COMMANDS = {"rebuild": rebuild_, "parked": parked_}

@@ -1,0 +1,118 @@
+"""Events that a read model could not take: listed, applied after all, or given up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from domain.kernel import Unavailable, Unknown
+from history.tables import events, parked_events
+from history.tables import projections as checkpoints
+from projections.changes import Changes
+from projections.projection import Projection
+from projections.runner import Runner
+
+PAGE: Final = 500
+Progress = Callable[[int], Any]
+
+
+@dataclass(frozen=True)
+class Parked:
+    """An event that waits, and why."""
+
+    projection: str
+    position: int
+    stream: UUID
+    topic: str
+    error: str
+    parked_at: datetime
+
+
+@dataclass(frozen=True)
+class Retried:
+    """What a retry did: how many events were applied, and which still wait."""
+
+    applied: int
+    waiting: int
+
+
+def parked(runner: Runner, names: Sequence[str] = ()) -> list[Parked]:
+    """Return what waits, of these read models or of all, in order of projection and position."""
+    query = sa.select(parked_events).order_by(parked_events.c.projection, parked_events.c.position)
+    if names:
+        query = query.where(parked_events.c.projection.in_(names))
+    with runner.database.read() as connection:
+        return [
+            Parked(row.projection, row.position, row.stream_id, row.topic, row.error, row.parked_at)
+            for row in connection.execute(query)
+        ]
+
+
+def retry(runner: Runner, kind: type[Projection], progress: Progress = lambda _: None) -> Retried:
+    """Apply the parked events of a read model in order; where one fails again, the rest of its stream waits on.
+
+    The row of its checkpoint is held meanwhile, so that a runner cannot park more behind what is being applied.
+    """
+    applied = waiting = 0
+    with runner.database.write() as connection:
+        projection = _live(runner, connection, kind)
+        positions = connection.scalars(
+            sa.select(parked_events.c.position)
+            .where(parked_events.c.projection == kind.name)
+            .order_by(parked_events.c.position)
+        ).all()
+        stuck: set[UUID] = set()
+        for start in range(0, len(positions), PAGE):
+            part = positions[start : start + PAGE]
+            for row in runner.log.rows(connection, 0, PAGE, events.c.position.in_(part)):
+                if row.stream_id in stuck or not _apply(runner, connection, projection, row):
+                    stuck.add(row.stream_id)
+                    waiting += 1
+                else:
+                    applied += 1
+                progress(applied + waiting)
+    return Retried(applied, waiting)
+
+
+def discard(runner: Runner, kind: type[Projection], positions: Sequence[int] = ()) -> int:
+    """Give up parked events of a read model, all if no positions are named; return how many.
+
+    The read model will not show them until it is rebuilt; what waited behind them can be applied by ``retry``.
+    """
+    mine = parked_events.c.projection == kind.name
+    wanted = sa.and_(mine, parked_events.c.position.in_(list(positions))) if positions else mine
+    with runner.database.write() as connection:
+        _live(runner, connection, kind)
+        found = set(connection.scalars(sa.select(parked_events.c.position).where(wanted)))
+        missing = sorted(set(positions) - found)
+        if missing:
+            raise Unknown("parked.unknown", f"No event of position {missing[0]} is parked for {kind.name}.")
+        connection.execute(parked_events.delete().where(wanted))
+    return len(found)
+
+
+def _live(runner: Runner, connection: Connection, kind: type[Projection]) -> Projection:
+    query = sa.select(checkpoints).where(checkpoints.c.name == kind.name, checkpoints.c.live).with_for_update()
+    row = connection.execute(query).first()
+    if row is None or row.version != kind.version:
+        raise Unavailable("projection.stale", f"{kind.name} must be rebuilt for this release first.")
+    return runner.instance(kind, row.build)
+
+
+def _apply(runner: Runner, connection: Connection, projection: Projection, row: Any) -> bool:  # noqa: ANN401 - a row
+    mine = sa.and_(parked_events.c.projection == projection.name, parked_events.c.position == row.position)
+    try:
+        with connection.begin_nested():
+            changes = Changes(connection)
+            projection.apply([runner.log.mapper.fact(row)], changes)
+            changes.flush()
+            connection.execute(parked_events.delete().where(mine))
+    except Exception as failure:  # noqa: BLE001 - whatever a fold raises keeps the event parked
+        said = f"{type(failure).__name__}: {failure}"
+        connection.execute(parked_events.update().where(mine).values(error=said))
+        return False
+    return True
