@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,12 +18,12 @@ from api.bodies import JSON, Lines, media_type, read_body
 from api.bootstrap import Groundswell
 from api.common import KnownCaller, Store, answer_json, expected_version, submit
 from api.metrics import Metrics
-from api.openapi import Answered, Responses, answers
+from api.openapi import Answered, Responses, answers, kept
 from api.problems import of_error
 from domain.kernel import MAX_REFERENCE, GroundswellError, Invalid
+from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest
-from history.writer import Answer
 
 router = APIRouter(tags=["commands"])
 
@@ -90,7 +91,7 @@ BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON: {"schema": SCHEMA, "example": ENVELOPE},
+            JSON: {"schema": SCHEMA, "example": kept(ENVELOPE)},
             NDJSON: {
                 "schema": {"type": "string", "description": "One envelope per line (JSON Lines)."},
                 "example": _lines(ENVELOPE, {**ENVELOPE, "id": "petition-7:sig-20"}),
@@ -117,7 +118,7 @@ def _responses() -> Responses:
             201: {
                 "description": "The command was executed now.",
                 "model": Answered,
-                "content": {JSON: {"example": ANSWER}},
+                "content": {JSON: {"example": kept(ANSWER)}},
             }
         },
     )
@@ -224,7 +225,8 @@ class Batches:
             if line is None:
                 raise Invalid("command.too_large", f"The line is longer than {LARGEST:,} bytes.")
             default = f"{self._key}:{number}" if self._key else None
-            return read(self._store, self._caller, line, default, known_id)
+            # As in a file that is imported: the same lines again lead to the same answers.
+            return replace(read(self._store, self._caller, line, default, known_id), refusal_stays=True)
         except GroundswellError as error:
             return Answer(known_id[0] if known_id else None, "rejected", error=error)
 

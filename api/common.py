@@ -18,10 +18,10 @@ from api.accounts import Caller, Unauthenticated
 from api.bootstrap import Groundswell
 from api.paths import SLASH
 from domain.kernel import MAX_REFERENCE, Actor, Command, Context, Erased, Invalid, now
+from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest
 from history.envelope import new_id, own_request, read_moment
-from history.writer import Answer
 from projections.projection import Projection
 from projections.views import PRESENT, AsOf, Views
 
@@ -135,7 +135,8 @@ Point = Annotated[AsOf, Depends(point)]
 def at_least(
     store: Store,
     x_position_atleast: Annotated[
-        int | None, Header(description="Answer from a state that includes this position; waits up to 2 s.", ge=0)
+        int | None,
+        Header(description="Answer from a state that includes this position; waits up to 2 s.", ge=0, examples=[812]),
     ] = None,
 ) -> bool:
     """Wait for the read models to come to a position; tell whether the answer will be stale."""

@@ -14,8 +14,8 @@ from types import FrameType, TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
 
 from domain.kernel import Actor, GroundswellError, Invalid, Refusal, Unavailable
+from history.answers import Answer
 from history.envelope import Catalogue, Request
-from history.writer import Answer
 
 BATCH: Final = 500
 LONGEST_LINE: Final = 1 << 20

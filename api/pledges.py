@@ -36,10 +36,10 @@ from api.limits import Limiter
 from api.openapi import STAFF, answers, body
 from domain.kernel import Invalid, Unknown, identify
 from domain.supporters import Supporter, check_email
+from history.answers import Answer
 from history.envelope import Envelope, new_id
 from history.envelope import Request as CommandRequest
 from history.stage import Aggregates
-from history.writer import Answer
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
 

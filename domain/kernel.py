@@ -75,6 +75,9 @@ MAX_TITLE: Final = 300
 MAX_TEXT: Final = 10_000
 
 
+_UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+
+
 @functools.cache
 def _namespace(kind: str) -> UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, f"groundswell:{kind}")
@@ -83,24 +86,12 @@ def _namespace(kind: str) -> UUID:
 @functools.lru_cache(maxsize=65_536)
 def identify(kind: str, reference: str) -> UUID:
     """Return the id that a reference of this kind stands for: itself if it is a UUID, else its UUIDv5 (RFC 9562)."""
-    if len(reference) == 36:  # noqa: PLR2004 - the canonical form of a UUID
-        try:
-            return UUID(reference)
-        except ValueError:
-            pass
-    return uuid.uuid5(_namespace(kind), reference)
+    return UUID(reference) if _UUID.fullmatch(reference) else uuid.uuid5(_namespace(kind), reference)
 
 
 def readable(reference: str) -> str | None:
     """Return the reference if a person chose it, None if it is a UUID."""
-    return None if identify("", reference) == _as_uuid(reference) else reference
-
-
-def _as_uuid(reference: str) -> UUID | None:
-    try:
-        return UUID(reference) if len(reference) == 36 else None  # noqa: PLR2004
-    except ValueError:
-        return None
+    return None if _UUID.fullmatch(reference) else reference
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,11 @@ class Manifest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class CommandLine(msgspec.Struct, forbid_unknown_fields=True):
-    """A row of the commands table; the hash in hex."""
+    """A row of the commands table, without the hash of its content: its key does not leave the store."""
 
     command_id: str
     first_position: int
     last_position: int
-    request_hash: str
     result: str | None
 
 
@@ -224,8 +223,7 @@ def _command_lines(engine: Engine, size: int) -> Iterator[bytes]:
     with engine.database.read() as connection:
         rows = connection.execute(query.order_by(commands.c.first_position).execution_options(yield_per=PAGE))
         for row in rows:
-            hashed = row.request_hash.hex()
-            yield _line(CommandLine(row.command_id, row.first_position, row.last_position, hashed, row.result))
+            yield _line(CommandLine(row.command_id, row.first_position, row.last_position, row.result))
 
 
 def _secrets(engine: Engine, log: Checkpoints) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.kernel import Slice, Unavailable
+from history.answers import Answer
 from history.database import Database
 from history.envelope import Catalogue, Request
 from history.mapper import Mapper
@@ -15,7 +16,7 @@ from history.reactions import Reactor
 from history.reading import Log
 from history.recorder import LogRecorder
 from history.rehearsal import rehearsal
-from history.writer import Answer, Writer
+from history.writer import Writer
 
 
 class Engine:

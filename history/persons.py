@@ -74,6 +74,7 @@ class Persons:
 
     def __init__(self, master_key: bytes) -> None:
         self._master = AESGCM(master_key)
+        self._content_key = hmac.digest(master_key, b"groundswell command content", "sha256")
         self._blind_key = hmac.digest(master_key, b"groundswell blind index", "sha256")
         self.fingerprint = hashlib.sha256(b"groundswell master key" + master_key).hexdigest()
 
@@ -120,6 +121,10 @@ class Persons:
         boxes = list(sealed)
         keys = self.keys(connection, (box.person for box in boxes if box is not None))
         return [None if box is None else open_box(box, keys) for box in boxes]
+
+    def keyed(self, digest: bytes) -> bytes:
+        """Return the HMAC of a digest, so that it does not give away what was digested."""
+        return hmac.digest(self._content_key, digest, "sha256")
 
     def blind(self, value: str) -> bytes:
         """Return the blind index entry of a findable value."""

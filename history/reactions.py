@@ -16,11 +16,11 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.kernel import MAX_REFERENCE, Actor, Context, Fact, Reaction, Refusal
+from history.answers import Answer
 from history.database import Database
 from history.envelope import Request, own_request
 from history.reading import Log
 from history.tables import events, reaction_states, reactions
-from history.writer import Answer
 
 log = logging.getLogger(__name__)
 

@@ -4,13 +4,12 @@ Everything is decided under the append lock, so no decision rests on a state tha
 and no conflict is possible. The lock is held by the commit anyway; a batch adds a few microseconds per command to it.
 """
 
-import json
 import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -20,7 +19,8 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.kernel import Conflict, Context, Event, GroundswellError, Invalid, Refusal, Unavailable, Unknown, now
+from domain.kernel import Conflict, Context, Event, GroundswellError, Refusal, Unavailable, now
+from history.answers import Answer, Decided, InternalError, is_outcome, is_same, outcome_json, repeat, same, was_refused
 from history.database import Database
 from history.envelope import Request
 from history.mapper import Mapper
@@ -34,57 +34,6 @@ log = logging.getLogger(__name__)
 BATCH: Final = 500
 QUEUE: Final = 10_000
 CHANNEL: Final = "groundswell_events"
-_REFUSED: Final = "refused"
-_NOT_OUTCOMES: Final = frozenset({"command.precondition_failed"})
-
-
-@dataclass(slots=True)
-class Answer:
-    """What became of one command: ``accepted``, ``repeated`` (the first outcome again) or ``rejected``."""
-
-    id: str | None
-    status: str
-    positions: list[int] = field(default_factory=list)
-    result: dict[str, Any] | None = None
-    error: GroundswellError | None = None
-    version: int | None = None
-    """The version of the command's first stream after it, where it was executed now."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer as interfaces.md gives it."""
-        error = {"code": self.error.code, "message": self.error.message} if self.error else None
-        return {
-            "id": self.id,
-            "status": self.status,
-            "positions": self.positions,
-            "result": self.result or {},
-            "error": error,
-        }
-
-
-class InternalError(GroundswellError):
-    """A fault of ours while a command was decided; nothing of it was recorded."""
-
-    def __init__(self) -> None:
-        super().__init__("internal.error", "Something went wrong on our side; nothing of this was recorded.")
-
-
-@dataclass(slots=True)
-class _Decided:
-    request: Request
-    events: list[Event]
-    result: dict[str, Any] | None
-    positions: list[int] = field(default_factory=list)
-    """Filled when the events are appended; the answer shares it."""
-    refusal: Refusal | None = None
-
-    def is_corrected_by(self, request: Request) -> bool:
-        """Tell whether this was refused, and the request has the same id and another content: that is a new try."""
-        return self.refusal is not None and self.request.digest != request.digest
-
-    @property
-    def first_and_last(self) -> tuple[int, int]:
-        return (self.positions[0], self.positions[-1]) if self.positions else (0, -1)
 
 
 @dataclass(slots=True)
@@ -92,7 +41,7 @@ class _Committing:
     """What is recorded if the commit under way takes hold."""
 
     answers: list[Answer]
-    decided: list[_Decided]
+    decided: list[Decided]
 
 
 class Writer:
@@ -213,7 +162,7 @@ class Writer:
             done = self._done(connection, [one.request for one in committing.decided])
         return all(
             one.request.context.command_id in done
-            and done[one.request.context.command_id][:3] == (one.request.digest, *one.first_and_last)
+            and done[one.request.context.command_id][:3] == (self._keyed(one.request), *one.first_and_last)
             for one in committing.decided
         )
 
@@ -237,28 +186,33 @@ class Writer:
         self._aggregates.end()
         return answers
 
-    def _decide_all(self, connection: Connection, requests: Sequence[Request]) -> tuple[list[Answer], list[_Decided]]:
+    def _decide_all(self, connection: Connection, requests: Sequence[Request]) -> tuple[list[Answer], list[Decided]]:
         self._aggregates.begin(connection)
         done = self._done(connection, requests)
         self._corrected.clear()
         for request in requests:
             found = done.get(request.context.command_id)
-            if found and found[0] != request.digest and _was_refused(found[3]):
+            if found and was_refused(found[3]) and not is_same(found[0], self._keyed(request)):
                 self._corrected.append(request.context.command_id)
                 del done[request.context.command_id]
         fresh = [request for request in requests if request.context.command_id not in done]
         self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
-        decided: dict[str, _Decided] = {}
+        decided: dict[str, Decided] = {}
         answers = []
         for request in requests:
             command_id = request.context.command_id
             if command_id in done:
-                answers.append(_repeat(request, *done[command_id]))
+                recorded, first, last, result = done[command_id]
+                answers.append(repeat(request, recorded, self._keyed(request), (first, last), result))
             elif command_id in decided and not decided[command_id].is_corrected_by(request):
-                answers.append(_same(request, decided[command_id]))
+                answers.append(same(request, decided[command_id]))
             else:
                 answers.append(self._decide(request, decided))
         return answers, list(decided.values())
+
+    def _keyed(self, request: Request) -> bytes:
+        """Return what is kept of a command's content: without the key, nobody can try out what a person wrote."""
+        return self._persons.keyed(request.digest)
 
     def _catch_up(self, connection: Connection) -> int:
         """Forget the streams that other processes appended to since the last batch; return the last position."""
@@ -284,15 +238,15 @@ class Writer:
                 found[command_id] = (digest, first, last, result)
         return found
 
-    def _decide(self, request: Request, decided: dict[str, _Decided]) -> Answer:
+    def _decide(self, request: Request, decided: dict[str, Decided]) -> Answer:
         context = request.context
         try:
             self._need_version(request)
             result = request.command.decide(context, self._aggregates)
         except Refusal as refusal:
             self._aggregates.discard()
-            if request.refusal_stays and _is_outcome(refusal):
-                decided[context.command_id] = _Decided(request, [], None, refusal=refusal)
+            if request.refusal_stays and is_outcome(refusal):
+                decided[context.command_id] = Decided(request, [], None, refusal=refusal)
             return Answer(context.command_id, "rejected", error=refusal)
         except (DBAPIError, Unavailable):
             raise
@@ -302,7 +256,7 @@ class Writer:
             known = error if isinstance(error, GroundswellError) else InternalError()
             return Answer(context.command_id, "rejected", error=known)
         outcome = dict(result) if result else None
-        one = decided[context.command_id] = _Decided(request, self._aggregates.collect(context), outcome)
+        one = decided[context.command_id] = Decided(request, self._aggregates.collect(context), outcome)
         version = self._aggregates.version(streams[0]) if (streams := request.command.streams()) else None
         return Answer(context.command_id, "accepted", one.positions, outcome, version=version)
 
@@ -313,7 +267,7 @@ class Writer:
                 "command.precondition_failed", "It has changed since you read it; read it again and decide anew."
             )
 
-    def _append(self, connection: Connection, tail: int, batch: list[_Decided]) -> int:
+    def _append(self, connection: Connection, tail: int, batch: list[Decided]) -> int:
         if not batch:
             return tail
         moment = now()
@@ -335,10 +289,10 @@ class Writer:
             command_rows.append(
                 {
                     "command_id": context.command_id,
-                    "request_hash": one.request.digest,
+                    "request_hash": self._keyed(one.request),
                     "first_position": one.first_and_last[0],
                     "last_position": one.first_and_last[1],
-                    "result": _outcome_json(one),
+                    "result": outcome_json(one),
                 }
             )
         if event_rows:
@@ -365,7 +319,7 @@ class Writer:
         if sets:
             found_by[person] = value
 
-    def _keys(self, connection: Connection, batch: list[_Decided]) -> dict[UUID, bytes]:
+    def _keys(self, connection: Connection, batch: list[Decided]) -> dict[UUID, bytes]:
         """Return the keys of all persons whose data is about to be sealed, with new ones recorded."""
         persons = {e.person for one in batch for e in one.events if e.person and self._mapper.personal(e)}
         keys = self._persons.keys(connection, persons) if persons else {}
@@ -389,46 +343,3 @@ def circumstances(context: Context, recorded_at: datetime) -> Circumstances:
         context.correlation_id,
         context.causation_id,
     )
-
-
-def _id_reused(request: Request) -> Answer:
-    error = Conflict("command.id_reused", "A command with this id and another content was given before.")
-    return Answer(request.context.command_id, "rejected", error=error)
-
-
-def _is_outcome(refusal: Refusal) -> bool:
-    """Tell whether a refusal is remembered, so that a repeat gets it again even where the state has moved on.
-
-    What names something unknown may be sent again when that is known; so imports may run in any order.
-    """
-    return not isinstance(refusal, Unknown) and refusal.code not in _NOT_OUTCOMES
-
-
-def _outcome_json(one: _Decided) -> str | None:
-    if one.refusal is not None:
-        kind = "conflict" if isinstance(one.refusal, Conflict) else "invalid"
-        return json.dumps({_REFUSED: {"kind": kind, "code": one.refusal.code, "message": one.refusal.message}})
-    return json.dumps(one.result) if one.result else None
-
-
-def _was_refused(result: str | None) -> bool:
-    return result is not None and result.startswith(f'{{"{_REFUSED}"')
-
-
-def _same(request: Request, earlier: _Decided) -> Answer:
-    if earlier.request.digest != request.digest:
-        return _id_reused(request)
-    if earlier.refusal is not None:
-        return Answer(request.context.command_id, "rejected", error=earlier.refusal)
-    return Answer(request.context.command_id, "repeated", earlier.positions, earlier.result)
-
-
-def _repeat(request: Request, digest: bytes, first: int, last: int, result: str | None) -> Answer:
-    if digest != request.digest:
-        return _id_reused(request)
-    outcome = json.loads(result) if result else None
-    if outcome and _was_refused(result):
-        said = outcome[_REFUSED]
-        kind = Conflict if said["kind"] == "conflict" else Invalid
-        return Answer(request.context.command_id, "rejected", error=kind(said["code"], said["message"]))
-    return Answer(request.context.command_id, "repeated", list(range(first, last + 1)), outcome)

@@ -14,10 +14,11 @@ from domain.campaigns import Draft
 from domain.kernel import ERASED, Unavailable, identify
 from domain.pledges import Pledge
 from domain.supporters import Amend, Erase, Register, Supporter
+from history.answers import Answer
 from history.engine import Engine
 from history.envelope import Envelope, Request, new_id
 from history.tables import commands, events, person_index, person_keys
-from history.writer import Answer, Writer
+from history.writer import Writer
 from tests.support.rooms import TESTER, Count, ask, engine_at, enter, outcomes, people
 
 
@@ -509,3 +510,14 @@ def test_a_server_that_ends_our_connections_is_found_again(new_database: Callabl
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+
+
+def test_what_is_kept_of_a_command_does_not_give_away_what_a_person_wrote(engine: Engine) -> None:
+    envelope = Envelope(id="r", command="supporters.register", data={"supporter": "ana", "email": "ana@example.org"})
+    asked = engine.catalogue.request(envelope, TESTER)
+    assert [answer.status for answer in engine.write([asked])] == ["accepted"]
+    with engine.database.read() as connection:
+        recorded = connection.scalar(sa.select(commands.c.request_hash))
+    assert recorded == engine.persons.keyed(asked.digest)
+    assert recorded != asked.digest
+    assert [answer.status for answer in engine.write([asked])] == ["repeated"]

@@ -31,7 +31,7 @@ from domain import (
 from domain.kernel import Actor, Refusal, Slice
 from history.engine import open_store
 from history.envelope import Envelope, Request, new_id
-from history.writer import Answer
+from history.answers import Answer
 from projections.actions import Actions
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
