@@ -79,6 +79,16 @@ EVERYWHERE: Final = ("request.invalid", "store.locked")
 STAFF: Final = ("auth.required", "auth.forbidden")
 
 
+_kept: Final[dict[str, Any]] = {}
+
+
+def kept(shown: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return what stands for an example until the document is complete: FastAPI would take its nulls out."""
+    token = f"example:{len(_kept)}"
+    _kept[token] = shown
+    return token
+
+
 def example(code: str) -> dict[str, Any]:
     """Return an example of the problem document with this code."""
     status, detail = PROBLEMS[code]
@@ -100,7 +110,7 @@ def answers(
     also: Responses | None = None,
 ) -> Responses:
     """Return a route's ``responses``: the example of its answer, and the problems with these codes."""
-    found: Responses = {status: {"description": says, "content": {media: {"example": shown}}}}
+    found: Responses = {status: {"description": says, "content": {media: {"example": kept(shown)}}}}
     found |= also or {}
     for code in (*codes, *EVERYWHERE):
         known, _ = PROBLEMS[code]
@@ -112,7 +122,7 @@ def answers(
 
 def body(schema: dict[str, Any], shown: Any, media: str = "application/json") -> dict[str, Any]:  # noqa: ANN401
     """Return the ``openapi_extra`` of a route that reads its body itself."""
-    return {"requestBody": {"required": True, "content": {media: {"schema": schema, "example": shown}}}}
+    return {"requestBody": {"required": True, "content": {media: {"schema": schema, "example": kept(shown)}}}}
 
 
 _POSITION: Final = {
@@ -139,11 +149,20 @@ def install(app: FastAPI) -> None:
         parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         for path in document["paths"].values():
             for method, operation in path.items():
-                if "401" in operation["responses"]:
-                    operation["security"] = [{"bearer": []}]
-                names = {parameter["name"] for parameter in operation.get("parameters", [])}
-                if method == "get" and "x-position-atleast" in names:
-                    operation["responses"]["200"]["headers"] = _POSITION
+                _complete(method, operation)
         return document
 
     app.openapi = complete  # type: ignore[method-assign]
+
+
+def _complete(method: str, operation: dict[str, Any]) -> None:
+    for part in (operation.get("requestBody", {}), *operation["responses"].values()):
+        for content in part.get("content", {}).values():
+            shown = content.get("example")
+            if isinstance(shown, str) and shown in _kept:
+                content["example"] = _kept[shown]
+    if "401" in operation["responses"]:
+        operation["security"] = [{"bearer": []}]
+    names = {parameter["name"] for parameter in operation.get("parameters", [])}
+    if method == "get" and "x-position-atleast" in names:
+        operation["responses"]["200"]["headers"] = _POSITION

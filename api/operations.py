@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from api import metrics
 from api.bootstrap import Groundswell
 from api.common import Store
-from api.openapi import answers
+from api.openapi import answers, kept
 from domain.kernel import now
 from history.recorder import last_position
 from history.tables import events, parked_events
@@ -135,7 +135,11 @@ async def healthz() -> Alive:
     responses=answers(
         READY,
         also={
-            503: {"description": "Unready.", "model": Readiness, "content": {"application/json": {"example": STUCK}}}
+            503: {
+                "description": "Unready.",
+                "model": Readiness,
+                "content": {"application/json": {"example": kept(STUCK)}},
+            }
         },
     ),
 )
