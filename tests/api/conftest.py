@@ -1,5 +1,6 @@
 """A running application on a real store, and callers of every role."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,14 @@ class Api:
         self.groundswell.catch_up()
         body: Body = answer.json()
         return body
+
+    def run_many(self, envelopes: list[Body]) -> None:
+        """Give many commands that must all be accepted; the read models then show them."""
+        body = b"".join(json.dumps(one).encode() + b"\n" for one in envelopes)
+        headers = self.token(Role.MANAGER) | {"Content-Type": "application/x-ndjson"}
+        answer = self.client.post("/api/v1/commands", content=body, headers=headers)
+        assert [json.loads(line)["status"] for line in answer.text.splitlines()] == ["accepted"] * len(envelopes)
+        self.groundswell.catch_up()
 
     def command(
         self,
