@@ -29,7 +29,10 @@ class Row:
 
 
 class Changes:
-    """Gathers changes in order of history; ``flush`` writes them in the transaction of ``connection``."""
+    """Gathers changes in order of history; ``flush`` writes them in the transaction of ``connection``.
+
+    Where batches end makes no difference to what is written, as long as no column is both added to and let rise.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

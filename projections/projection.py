@@ -88,7 +88,8 @@ class Projection:
         cls.name, cls.version = name, version
         cls.handlers = {
             topic: method
-            for method in vars(cls).values()
+            for kind in reversed(cls.__mro__)
+            for method in vars(kind).values()
             for topic in getattr(method, "topics", ())
             if callable(method)
         }

@@ -1,7 +1,7 @@
 """Building read models anew beside the live ones: swapped in at once, or only compared."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Final
@@ -165,17 +165,19 @@ Side = tuple[Connection, Projection]
 def _differences(live: Side, fresh: Side) -> Iterator[Difference]:
     """Yield the first difference of each table."""
     for ours, theirs in zip(live[1].metadata.tables.values(), fresh[1].metadata.tables.values(), strict=True):
-        for one, other in zip_longest(_rows(live[0], ours), _rows(fresh[0], theirs)):
-            if one != other:
-                yield Difference(live[1].name, ours.name.rpartition("_v")[0], one, other)
-                break
+        with closing(_rows(live[0], ours)) as left, closing(_rows(fresh[0], theirs)) as right:
+            for one, other in zip_longest(left, right):
+                if one != other:
+                    yield Difference(live[1].name, ours.name.rpartition("_v")[0], one, other)
+                    break
 
 
-def _rows(connection: Connection, table: Table) -> Iterator[dict[str, Any]]:
+def _rows(connection: Connection, table: Table) -> Generator[dict[str, Any], None, None]:
     """Yield the rows in order of primary key, which is the same on every database."""
     query = sa.select(table).order_by(*(_in_bytes(column, connection) for column in table.primary_key))
-    for row in connection.execute(query.execution_options(yield_per=PAGE)).mappings():
-        yield dict(row)
+    with connection.execute(query.execution_options(yield_per=PAGE)) as result:
+        for row in result.mappings():
+            yield dict(row)
 
 
 def _in_bytes(column: sa.Column[Any], connection: Connection) -> sa.ColumnElement[Any]:

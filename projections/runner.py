@@ -63,6 +63,7 @@ class Runner:
         self.moved = threading.Condition()
         self._instances: dict[tuple[str, int], Projection] = {}
         self._stuck: dict[tuple[str, int], int] = {}
+        self._leased = False
 
     # --- builds ---
 
@@ -134,8 +135,8 @@ class Runner:
             self._apply(group, facts)
         except LeaseLost:
             return group[0].position
-        except Unavailable:
-            raise
+        except (Unavailable, OperationalError):
+            raise  # the database failed, not an event
         except Exception as error:  # noqa: BLE001 - whatever a fold raises must not stop the others
             self._one_by_one(group, facts, error)
         with self.moved:
@@ -191,6 +192,7 @@ class Runner:
         )
         if moved.rowcount != len(group):
             raise LeaseLost
+        self._leased = True
 
     def _free(self) -> sa.ColumnElement[bool]:
         return sa.or_(
@@ -198,7 +200,9 @@ class Runner:
         )
 
     def release(self) -> None:
-        """Give the leases back, so that another process need not wait for them to end."""
+        """Give the leases back, if there are any, so that another process need not wait for them to end."""
+        if not self._leased:
+            return
         with self.database.write() as connection:
             mine = checkpoints.c.owner == self.owner
             connection.execute(checkpoints.update().where(mine).values(owner=None, leased_until=None))

@@ -94,6 +94,11 @@ class Reader:
             position = min((row.position for row in live if row.name in names), default=0)
             yield Views(self, connection, position, builds)
 
+    @property
+    def kept(self) -> int:
+        """How many points of history are folded and kept."""
+        return len(self._past)
+
     def close(self) -> None:
         """Forget what was folded as of some point."""
         with self._mutex:

@@ -1,0 +1,194 @@
+import threading
+
+import pytest
+import sqlalchemy as sa
+
+from domain.kernel import Conflict, identify
+from history.tables import projections as checkpoints
+from projections import rebuild as rebuilding
+from projections.campaigns import Campaigns
+from projections.changes import Changes
+from projections.chapters import Chapters
+from projections.pledges import Pledges
+from projections.projection import Projection
+from projections.rebuild import compare, rebuild
+from projections.runner import Runner
+from tests.support.movement import live_contents, wander
+from tests.support.store import KINDS, Store
+
+
+class Interrupted(Exception):
+    """The power went off."""
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few events at a time, so that a small history takes many rounds."""
+    monkeypatch.setattr(rebuilding, "PAGE", 20)
+    monkeypatch.setattr(rebuilding, "LAST", 5)
+
+
+def builds(store: Store, kind: type[Projection]) -> list[tuple[int, bool, int]]:
+    with store.engine.database.read() as connection:
+        columns = checkpoints.c.build, checkpoints.c.live, checkpoints.c.position
+        query = sa.select(*columns).where(checkpoints.c.name == kind.name).order_by(checkpoints.c.build)
+        return [(row.build, row.live, row.position) for row in connection.execute(query)]
+
+
+def table_of(store: Store, kind: type[Projection], name: str) -> sa.Table:
+    return store.runner.instance(kind, 1).metadata.tables[f"{name}_v1"]
+
+
+def test_what_is_built_anew_equals_what_was_live(store: Store) -> None:
+    wander(store, steps=500)
+    store.catch_up()
+    before = {kind: live_contents(store, kind) for kind in KINDS}
+    rebuild(store.runner, KINDS)
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+    assert builds(store, Campaigns) == [(1, False, store.head), (2, True, store.head)]
+    assert compare(store.runner, KINDS) == []
+
+
+def test_a_swapped_build_goes_on_live_and_the_one_before_the_last_is_dropped(store: Store) -> None:
+    wander(store, steps=200)
+    store.catch_up()
+    for _ in range(2):
+        rebuild(store.runner, [Chapters])
+    store.run("chapters.found", chapter="late", name="Late")
+    store.catch_up()
+    assert builds(store, Chapters) == [(2, False, store.head - 1), (3, True, store.head)]
+    with store.engine.database.read() as connection:
+        tables = sa.inspect(connection).get_table_names()
+    assert {name for name in tables if name.startswith("chapters")} == {"chapters_v2", "chapters_v3"}
+    with store.seen(Chapters) as (chapters, connection):
+        assert chapters.find(connection, identify("chapter", "late")) is not None
+
+
+def test_compare_finds_the_row_that_was_tampered_with(store: Store) -> None:
+    wander(store, steps=300)
+    store.catch_up()
+    campaign = identify("campaign", "listening")
+    with store.engine.database.write() as connection:
+        table = table_of(store, Campaigns, "campaigns")
+        connection.execute(table.update().where(table.c.id == campaign).values(kept=1_000_000))
+    (difference,) = compare(store.runner, KINDS)
+    assert (difference.projection, difference.table) == ("campaigns", "campaigns")
+    assert difference.live is not None
+    assert difference.fresh is not None
+    assert difference.live["id"] == difference.fresh["id"] == campaign
+    assert difference.live["kept"] == 1_000_000
+    rebuild(store.runner, [Campaigns])
+    assert compare(store.runner, KINDS) == []
+
+
+def test_compare_finds_rows_that_are_missing_and_rows_that_are_too_many(store: Store) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    store.catch_up()
+    table = table_of(store, Chapters, "chapters")
+    with store.engine.database.write() as connection:
+        connection.execute(table.delete())
+    (missing,) = compare(store.runner, [Chapters])
+    assert missing.live is None
+    with store.engine.database.write() as connection:
+        pledges = table_of(store, Pledges, "pledges")
+        connection.execute(pledges.insert().values(id=identify("pledge", "forged"), state="kept"))
+    (forged,) = compare(store.runner, [Pledges])
+    assert forged.fresh is None
+
+
+def test_compare_orders_text_as_bytes_on_every_database(store: Store) -> None:
+    store.run("campaigns.draft", campaign="c", title="C")
+    for locale in ("pt", "pt-BR", "pt_PT", "PT", "en", "zh-Hant"):
+        store.run("campaigns.frame", campaign="c", locale=locale, title=locale)
+    assert compare(store.runner, KINDS) == []
+
+
+def test_nobody_waits_for_a_comparison(store: Store) -> None:
+    """Commands go on while it runs, and what they bring is no difference."""
+    wander(store, steps=100)
+    late: list[int] = []
+
+    def meanwhile(_position: int) -> None:
+        if not late:
+            late.extend(store.run("chapters.found", chapter="meanwhile", name="M").positions)
+            store.catch_up()
+
+    assert compare(store.runner, KINDS, meanwhile) == []
+    assert late == [store.head]
+
+
+def test_an_interrupted_rebuild_goes_on_where_it_ended(store: Store) -> None:
+    wander(store, steps=300)
+    store.catch_up()
+    before = live_contents(store, Pledges)
+
+    def fail(position: int) -> None:
+        if position >= 40:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        rebuild(store.runner, [Pledges], fail)
+    assert builds(store, Pledges) == [(1, True, store.head), (2, False, 20)]
+    assert live_contents(store, Pledges) == before
+    seen: list[int] = []
+    rebuild(Runner(store.engine.log, KINDS), [Pledges], seen.append)
+    assert seen[0] == 40
+    assert builds(store, Pledges)[1] == (2, True, store.head)
+    assert live_contents(store, Pledges) == before
+
+
+def test_two_rebuilds_at_once_fold_nothing_twice(store: Store) -> None:
+    wander(store, steps=400)
+    store.catch_up()
+    before = {kind: live_contents(store, kind) for kind in KINDS}
+    runners = [Runner(store.engine.log, KINDS) for _ in range(2)]
+    together = threading.Barrier(2)
+
+    def run(runner: Runner) -> None:
+        together.wait()
+        rebuild(runner, [Pledges, Campaigns], lambda _: None)
+
+    threads = [threading.Thread(target=run, args=[runner]) for runner in runners]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert compare(store.runner, KINDS) == []
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+
+
+class Newer(Chapters, name="chapters", version=2):
+    """Chapters as a newer release has them."""
+
+
+def test_another_version_is_built_beside_and_swapped_in(store: Store) -> None:
+    wander(store, steps=100)
+    store.catch_up()
+    store.runner.release()
+    newer = Runner(store.engine.log, (Newer, Pledges))
+    stale = newer.prepare()
+    assert stale == [Newer]
+    with pytest.raises(Conflict):
+        compare(newer, [Newer])
+    rebuild(newer, stale)
+    assert newer.prepare() == []
+    assert compare(newer, [Newer, Pledges]) == []
+    assert builds(store, Newer) == [(1, False, store.head), (2, True, store.head)]
+
+
+class Broken(Chapters, name="chapters", version=3):
+    """A release with a fault."""
+
+    def finish(self, changes: Changes) -> None:
+        raise ZeroDivisionError(changes)
+
+
+def test_a_rebuild_that_fails_leaves_the_live_tables_alone(store: Store) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    store.catch_up()
+    before = live_contents(store, Chapters)
+    with pytest.raises(ZeroDivisionError):
+        rebuild(Runner(store.engine.log, [Broken]), [Broken])
+    assert live_contents(store, Chapters) == before
+    rebuild(store.runner, [Chapters])
+    assert live_contents(store, Chapters) == before
