@@ -145,7 +145,8 @@ class Source:
         with ExitStack() as stack:
             raw: BinaryIO = sys.stdin.buffer if self.path is None else stack.enter_context(self.path.open("rb"))
             self._raw = raw
-            buffered = io.BufferedReader(cast("io.RawIOBase", raw))  # what stands in for standard input may not peek
+            # Only what stands in for standard input is wrapped: a second buffer would wait until it is full.
+            buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", raw))
             packed = buffered.peek(2)[:2] == _GZIP
             if not packed and self.name.endswith(".gz") and buffered.peek(1):
                 raise Invalid("import.not_gzip", f"{self.label} is not a gzip file.")

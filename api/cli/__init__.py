@@ -79,8 +79,10 @@ class Main(click.Group):
         except GroundswellError as error:
             logging.getLogger(__name__).debug("Could not run", exc_info=error)
             _say(error.code, error.message)
+        except SystemExit:  # so click ends where whoever reads our output (a pager, | head) has gone
+            return 0
         except BrokenPipeError:
-            # Whoever read our output has seen enough; nothing may be written to it any more, not even on exit.
+            # The same, seen only at the end; nothing may be written there any more, not even on exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except Exception as error:

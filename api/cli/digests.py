@@ -1,5 +1,7 @@
 """``groundswell digest``: what is mailed."""
 
+import sys
+
 import click
 
 from api.cli import console
@@ -43,7 +45,7 @@ def run(*, yes: bool, dry_run: bool, as_json: bool) -> int:
         if dry_run:
             counts = {"due": audience}
         else:
-            console.confirm(f"Send {audience:,} digests now?", yes=yes)
+            console.confirm(f"Send {audience:,} digests now?", yes=yes or not sys.stdin.isatty())
             with console.progress(audience, "sending") as report:
                 counts = groundswell.notifications.run(progress=lambda done: report("sending", done))
     if as_json:

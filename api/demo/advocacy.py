@@ -165,7 +165,7 @@ def actions(script: Script) -> None:
         others = [p for p in speakers[2:] if dice.random() < 0.22]
         _, ends = ENDS.get(policy, ("", date(2026, 6, 28)))
         for person in (*steady, *others):
-            times = 13 if person in steady and policy != CAMPUS else dice.choice((1, 1, 2, 3))
+            times = 18 if person in steady and policy != CAMPUS else dice.choice((1, 1, 2, 3))
             for number in range(times):
                 first = max(begins, day_after(person.since.date(), 1))
                 span = (ends - first).days - 4

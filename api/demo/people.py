@@ -173,7 +173,7 @@ def _person(dice: Random, number: int, city: City) -> Person:
     first_days = number <= 12
     days = dice.randint(0, 6) if first_days else _arrival(dice)
     person = Person(
-        reference=f"demo/{handle}",
+        reference=f"demo/{number}",  # not the name: actors and references are never sealed
         name=f"{given} {family}",
         email=f"{handle.replace('-', '.')}@example.org" if first_days or dice.random() < 0.93 else None,
         locale=city.locale,

@@ -1,0 +1,230 @@
+import json
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from api.cli import COMMANDS, accounts
+from tests.support.cli import ROOT, Cli, line, write_lines
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.chdir(tmp_path)
+    return Cli(tmp_path)
+
+
+@pytest.fixture
+def cli(empty: Cli, tmp_path: Path) -> Cli:
+    lines = [
+        line(1, data={"supporter": "anna", "name": "Anna Brandt", "email": "anna@example.org"}),
+        line(2),
+        line(0, id="draft", command="campaigns.draft", data={"campaign": "spring", "title": "Spring"}),
+    ]
+    empty("import", write_lines(tmp_path / "a.jsonl", lines))
+    return empty
+
+
+# --- all commands ---
+
+
+def test_every_command_helps(empty: Cli) -> None:
+    ran = empty("--help")
+    assert ran.status == 0
+    for name in COMMANDS:
+        assert f"  {name} " in ran.out
+        assert empty(name, "--help").status == 0
+
+
+@pytest.mark.parametrize("arguments", [["frob"], ["--frob"], ["import"], ["up", "--port", "many"], ["token", "create"]])
+def test_bad_arguments_are_said_in_one_line(empty: Cli, arguments: list[str]) -> None:
+    ran = empty(*arguments)
+    assert (ran.status, ran.code, len(ran.err.splitlines())) == (2, "arguments.invalid", 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["history"],
+        ["rebuild"],
+        ["verify"],
+        ["keys"],
+        ["parked", "list"],
+        ["token", "list"],
+        ["erase", "anna", "--reason", "asked"],
+        ["signin", "--email", "a@example.org", "--role", "manager"],
+        ["digest", "status"],
+        ["export", "x.tar"],
+    ],
+)
+def test_without_a_store_they_say_how_to_make_one(empty: Cli, tmp_path: Path, arguments: list[str]) -> None:
+    ran = empty(*arguments)
+    assert (ran.status, ran.code) == (2, "store.missing")
+    assert "groundswell up" in ran.err
+    assert not (tmp_path / "var").exists()
+
+
+def test_a_fault_of_ours_is_one_line_and_its_details_are_in_a_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        msg = "this was not meant to happen"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(accounts, "link_url", broken)
+    ran = cli("signin", "--email", "a@example.org", "--role", "manager")
+    assert (ran.status, ran.code) == (2, "internal.error")
+    assert "this was not meant to happen" in (tmp_path / "var" / "groundswell.log").read_text()
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(cli: Cli, tmp_path: Path) -> None:
+    cli("import", write_lines(tmp_path / "b.jsonl", [line(n) for n in range(10, 1_500)]))
+    program = f"{sys.executable} -m api.cli history | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", program],
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **cli.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
+
+
+# --- the catalogue ---
+
+
+def test_commands_and_events_are_listed_with_their_schemas(empty: Cli) -> None:
+    assert "pledges.make" in empty("commands").out
+    schema = empty("commands", "pledges.make", "--json").json["schema"]
+    assert schema["required"] == ["campaign", "ask", "supporter"]
+    assert len(empty("commands", "--json").json) > 50
+    assert "pledges.Made" in empty("events").out
+    assert "campaign" in empty("events", "pledges.Made", "--json").json["schema"]["properties"]
+    assert empty("commands", "pledges.break").code == "command.unknown"
+    assert empty("events", "pledges.Broken").code == "event.unknown"
+
+
+# --- accounts ---
+
+
+def test_a_token_is_shown_once_listed_and_revoked(cli: Cli) -> None:
+    made = cli("token", "create", "--role", "manager", "--name", "crm", "--json").json
+    assert made["token"].startswith("gs_")
+    listed = cli("token", "list", "--json")
+    assert made["token"] not in listed.out
+    assert [(one["name"], one["role"], one["revoked_at"]) for one in listed.json] == [("crm", "manager", None)]
+    assert cli("token", "revoke", made["id"]).status == 0
+    assert cli("token", "list", "--json").json[0]["revoked_at"] is not None
+    assert cli("token", "revoke", made["id"]).code == "token.unknown"
+    assert "crm" in cli("token", "list").out
+
+
+def test_a_sign_in_link_leads_to_the_page_that_asks_for_a_click(cli: Cli) -> None:
+    ran = cli("signin", "--email", "maya@example.org", "--role", "manager")
+    assert ran.out.startswith("http://127.0.0.1:8000/signin/")
+    assert cli("signin", "--email", "nobody", "--role", "manager").code == "email.malformed"
+
+
+# --- the history ---
+
+
+def test_the_history_is_lines_of_json_without_personal_data(cli: Cli) -> None:
+    ran = cli("history", "--topic", "supporters.Registered")
+    found = [json.loads(each) for each in ran.out.splitlines()]
+    assert [one["position"] for one in found] == [1, 2]
+    assert found[0]["data"]["name"] == {"personal": "sealed"}
+    assert "Anna" not in ran.out
+    opened = cli("history", "--stream", "supporter:anna", "--personal").json
+    assert opened["data"]["name"] == "Anna Brandt"
+
+
+def test_the_history_is_filtered(cli: Cli) -> None:
+    def positions(*arguments: str) -> list[int]:
+        return [json.loads(each)["position"] for each in cli("history", *arguments).out.splitlines()]
+
+    assert positions("--actor", "import:test") == [1, 2, 3]
+    assert positions("--correlation", "draft") == [3]
+    assert positions("--from", "2", "--to", "2") == [2]
+    assert positions("--to", "2020-01-01T00:00:00Z") == []
+    assert cli("history", "--from", "yesterday").status == 2
+    assert cli("history", "--stream", "anna").code == "history.stream"
+
+
+def test_erasing_says_what_survives_and_what_was_done(cli: Cli) -> None:
+    asked = cli("erase", "anna", "--reason", "She asked.")
+    assert (asked.status, asked.code) == (2, "arguments.not_confirmed")
+    assert "supporters.Registered" in asked.out
+    done = cli("erase", "anna@example.org", "--reason", "She asked.", "--yes", "--json").json
+    assert (done["survives"], done["personal_fields_erased"]) == ({"supporters.Registered": 1}, 2)
+    assert cli("history", "--to", "1", "--personal").json["data"]["name"] == {"personal": "erased"}
+    assert cli("erase", "anna", "--reason", "Again.", "--yes").code == "supporter.already_erased"
+    assert cli("erase", "nobody", "--reason", "x", "--yes").code == "supporter.unknown"
+
+
+# --- read models ---
+
+
+def test_a_spoilt_read_model_is_found_and_rebuilt(cli: Cli, tmp_path: Path) -> None:
+    assert cli("rebuild", "--compare").status == 0
+    with closing(sqlite3.connect(tmp_path / "var" / "groundswell.sqlite3")) as connection:
+        connection.execute("UPDATE campaigns_v1 SET title = 'Winter'")
+        connection.commit()
+    ran = cli("rebuild", "--compare", "campaigns")
+    assert ran.status == 1
+    assert "Winter" in ran.out
+    assert "Spring" in ran.out
+    (found,) = cli("rebuild", "--compare", "--json").json["differences"]
+    assert (found["projection"], found["table"]) == ("campaigns", "campaigns")
+    assert cli("rebuild", "campaigns").status == 0
+    assert cli("rebuild", "--compare").status == 0
+    assert cli("rebuild", "nothing").code == "projection.unknown"
+
+
+# --- archives ---
+
+
+def test_a_history_is_exported_verified_and_restored(cli: Cli, tmp_path: Path) -> None:
+    archive = tmp_path / "history.tar"
+    assert cli("verify").status == 0
+    exported = cli("export", archive, "--json").json
+    assert exported["size"] == 3
+    assert cli("export", archive).code == "archive.exists"
+    assert cli("verify", archive, "--json").json["root"] == exported["root"]
+    (key,) = cli("keys", "--json").json
+    assert cli("verify", archive, "--key", key).status == 0
+    other = Cli(tmp_path, GROUNDSWELL_DATA_DIR=str(tmp_path / "other"))
+    assert other("restore", archive).status == 0
+    assert other("verify", "--json").json["root"] == exported["root"]
+    assert other("rebuild", "--compare").status == 0
+    assert other("restore", archive).code == "store.not_empty"
+
+
+def test_a_changed_archive_is_found(cli: Cli, tmp_path: Path) -> None:
+    archive = tmp_path / "history.tar"
+    cli("export", archive)
+    archive.write_bytes(archive.read_bytes().replace(b"import:test", b"import:tost"))
+    ran = cli("verify", archive)
+    assert ran.status == 1
+    assert "First bad position: 1" in ran.out
+
+
+def test_keys_are_rotated_and_retired(cli: Cli) -> None:
+    (first,) = cli("keys").out.split()
+    second = cli("keys", "rotate").out.strip()
+    assert cli("keys").out.split() == [first, second]
+    assert cli("keys", "retire", first.split("+")[1], "--yes").status == 0
+    assert cli("keys", "retire", second.split("+")[1], "--yes").code == "keys.only_one"
+
+
+# --- digests ---
+
+
+def test_digests_are_previewed_counted_and_sent_to_files(cli: Cli) -> None:
+    assert "Subject: " in cli("digest", "preview", "anna").out
+    assert cli("digest", "preview", "nobody").code == "supporter.unknown"
+    assert cli("digest", "run", "--dry-run", "--json").json == {"due": 0}
+    assert cli("digest", "run", "--yes").status == 0
+    assert cli("digest", "status").status == 0
