@@ -51,6 +51,11 @@ def encoded_words(text: str) -> str:
     return f"{CRLF} ".join(f"=?utf-8?b?{base64.b64encode(one).decode()}?=" for one in words)
 
 
+def as_said(text: str) -> str:
+    """Return a header's value such that EmailMessage, which decodes what it is given, holds just this text."""
+    return encoded_words(text).replace(CRLF, "") if "=?" in text else text
+
+
 WIRE: Final = WirePolicy(linesep=CRLF, cte_type="7bit")
 WIRE_UTF8: Final = WirePolicy(linesep=CRLF, cte_type="7bit", utf8=True)
 
@@ -98,8 +103,8 @@ def build(sender: Sender, to: str, letter: Letter, message_id: str, date: dateti
     message = EmailMessage(policy=WIRE if to.isascii() else WIRE_UTF8)
     user, _, domain = sender.address.rpartition("@")
     message["From"] = Address(SENDER_NAME, user, domain)
-    message["To"] = Address(addr_spec=to)
-    message["Subject"] = one_line(letter.subject, SUBJECT_LENGTH)
+    message["To"] = to
+    message["Subject"] = as_said(one_line(letter.subject, SUBJECT_LENGTH))
     message["Date"] = date
     message["Message-ID"] = message_id
     message["Auto-Submitted"] = "auto-generated"
