@@ -1,0 +1,449 @@
+"""Mails go out once, to those who may get them, and it is known what became of each."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from domain.kernel import Invalid, now
+from notifications import mailer, outbox
+from notifications.composing import compose
+from notifications.outbox import State
+from notifications.service import Notifications
+from notifications.tables import digest_ranges, mail_tokens
+from notifications.tables import outbox as table
+from projections.leaderboards import Leaderboards
+from projections.rebuild import rebuild
+from tests.support.mails import ANNA, MONDAY, Clock, campaign, join, service, tell
+from tests.support.sink import Sink, running_sink
+from tests.support.store import KINDS, Store
+
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with running_sink() as running:
+        yield running
+
+
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(database_url, tmp_path, kinds=tuple(dict.fromkeys((*KINDS, Leaderboards)))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def mails(store: Store, tmp_path: Path, sink: Sink) -> Notifications:
+    return service(store, tmp_path, sink.url)
+
+
+def rows(store: Store) -> list[Any]:
+    with store.engine.database.read() as connection:
+        return list(connection.execute(sa.select(table).order_by(table.c.planned_at, table.c.period)))
+
+
+def crowd(store: Store, count: int) -> None:
+    campaign(store)
+    for number in range(count):
+        join(store, f"s{number:02d}")
+        store.run("pledges.make", campaign="listen", ask="circle", supporter=f"s{number:02d}")
+    store.catch_up()
+
+
+def test_a_digest_arrives_over_smtp(store: Store, mails: Notifications, sink: Sink) -> None:
+    tell(store)
+    assert mails.audience(MONDAY) == 1
+    assert mails.run(MONDAY, dry_run=True) == {"due": 1}
+    assert mails.run(MONDAY) == {"planned": 1, "accepted": 1}
+    (message,) = sink.messages
+    assert sink.recipients == ["anna@example.org"]
+    assert message["Subject"] == "You were awarded “Kind listener”"
+    assert message["Message-ID"] == rows(store)[0].message_id
+    html, text = message.get_body(("html",)), message.get_body(("plain",))
+    assert html is not None
+    assert text is not None
+    assert "Listening in schools" in html.get_content()
+    assert "Listening in schools" in text.get_content()
+    assert mails.audience(MONDAY) == 0
+    status = mails.status()
+    assert status["states"] == {"accepted": 1}
+    assert status["runs"][0]["counts"] == {"accepted": 1}
+
+
+def test_ticks_that_come_again_or_together_send_once(store: Store, tmp_path: Path, sink: Sink) -> None:
+    crowd(store, 6)
+    several = [service(store, tmp_path, sink.url) for _ in range(4)]
+    for number, one in enumerate(several):  # as other processes would be
+        one._reader.runner.owner = f"other-{number}"  # noqa: SLF001
+    threads = [threading.Thread(target=one.tick) for one in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    several[0].tick()
+    assert sorted(sink.recipients) == [f"s{number:02d}@example.org" for number in range(6)]
+    assert [row.state for row in rows(store)] == ["accepted"] * 6
+
+
+def test_one_connection_carries_a_whole_run(store: Store, mails: Notifications, sink: Sink) -> None:
+    crowd(store, 12)
+    seen: list[int] = []
+    assert mails.run(MONDAY, seen.append)["accepted"] == 12
+    assert sink.connections == 1
+    assert seen[-1] == 12
+
+
+def test_files_are_written_where_there_is_no_server(store: Store, tmp_path: Path) -> None:
+    tell(store)
+    mails = service(store, tmp_path)
+    assert mails.run(MONDAY)["accepted"] == 1
+    (path,) = (tmp_path / "mail").iterdir()
+    assert path.suffix == ".eml"
+    assert path.stat().st_mode & 0o077 == 0
+    assert message_from_bytes(path.read_bytes(), policy=default)["To"] == "anna@example.org"
+
+
+def test_the_frozen_message_is_sealed_under_the_persons_key(store: Store, mails: Notifications) -> None:
+    tell(store)
+    mails.run(MONDAY)
+    (row,) = rows(store)
+    assert "Anna" not in row.mime
+    with store.engine.database.read() as connection:
+        message = outbox.thaw(connection, store.engine.persons, row.id, row.supporter, row.mime)
+    assert message
+    assert b"To: anna@example.org" in message
+
+
+# --- what the other side says ---
+
+
+@pytest.mark.parametrize(
+    ("at_rcpt", "at_data", "state", "said"),
+    [
+        (["450 later"], [], "deferred", "450"),
+        (["550 nobody"], [], "refused", "550"),
+        (["421 closing"], [], "deferred", "421"),
+        ([], ["451 later"], "deferred", "451"),
+        ([], ["554 no"], "refused", "554"),
+        ([], ["cut"], "unknown", "connection lost after"),
+    ],
+)
+def test_answers(
+    store: Store, mails: Notifications, sink: Sink, at_rcpt: list[str], at_data: list[str], state: str, said: str
+) -> None:
+    crowd(store, 2)
+    sink.at_rcpt, sink.at_data = [*at_rcpt], [*at_data]
+    counts = mails.run(MONDAY)
+    assert counts == {"planned": 2, "accepted": 1, state: 1}
+    (row,) = [row for row in rows(store) if row.state == state]
+    assert said in row.last_error
+    assert row.attempts == 1
+    assert (row.not_before > MONDAY + timedelta(minutes=3)) is (state == "deferred")
+    # The other one arrived, on a new connection if need be; a second run in the same minute sends nothing.
+    assert len(sink.raw) == 1
+    assert mails.run(MONDAY + timedelta(minutes=1)) == {"planned": 0}
+
+
+def test_what_was_deferred_goes_out_later_with_the_same_message_id(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    tell(store)
+    sink.at_rcpt = ["450 later", "451 later"]
+    mails.run(MONDAY)
+    assert mails.run(MONDAY + timedelta(minutes=7)) == {"planned": 0, "deferred": 1}
+    assert mails.audience(MONDAY + timedelta(hours=1)) == 1
+    assert mails.run(MONDAY + timedelta(hours=1)) == {"planned": 0, "accepted": 1}
+    assert sink.messages[0]["Message-ID"] == rows(store)[0].message_id
+
+
+def test_it_gives_up_in_the_end(store: Store, mails: Notifications, sink: Sink) -> None:
+    tell(store)
+    sink.at_rcpt = ["450 later"] * 20
+    for hours in range(0, 100, 8):
+        mails.run(MONDAY + timedelta(hours=hours))
+    (row,) = rows(store)
+    assert (row.state, row.reason, row.attempts) == ("refused", "gave_up", outbox.ATTEMPTS)
+
+
+def test_a_digest_that_waits_too_long_gives_way_to_the_next_which_tells_its_range_too(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    tell(store)
+    sink.at_rcpt = ["450 later"]
+    mails.run(MONDAY)
+    store.run("policies.conclude", policy="bill", outcome="won", on="2026-03-12")
+    store.catch_up()
+    assert mails.run(MONDAY + WEEK) == {"planned": 1, "accepted": 1}
+    first, second = rows(store)
+    assert (first.state, first.reason) == ("suppressed", "superseded")
+    assert second.from_position == first.from_position
+    assert "Kind listener" in str(sink.messages[0].get_body(("plain",)))
+
+
+def test_a_server_that_is_not_there_makes_mails_wait(store: Store, tmp_path: Path, sink: Sink) -> None:
+    crowd(store, 3)
+    gone = service(store, tmp_path, "smtp://127.0.0.1:9")
+    assert gone.run(MONDAY) == {"planned": 3, "deferred": 3}
+    assert "127.0.0.1:9" in gone.status()["runs"][0]["trouble"]
+    assert [row.attempts for row in rows(store)] == [0, 0, 0]
+    assert service(store, tmp_path, sink.url).run(MONDAY + timedelta(minutes=6))["accepted"] == 3
+
+
+def test_a_sender_that_died_leaves_one_mail_unknown_and_the_rest_to_others(
+    store: Store, tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(store, 3)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    dying = service(store, tmp_path, sink.url)
+    with monkeypatch.context() as patch:
+        patch.setattr(mailer.SmtpSession, "send", die)
+        with pytest.raises(Killed):
+            dying.run(MONDAY)
+    assert sorted(row.state for row in rows(store)) == ["rendered", "rendered", "transmitting"]
+    other = service(store, tmp_path, sink.url)
+    assert other.run(MONDAY + timedelta(minutes=5)) == {"planned": 0}  # it may still be alive
+    assert other.run(MONDAY + timedelta(hours=1)) == {"planned": 0, "accepted": 2}
+    assert other.status()["states"] == {"accepted": 2, "unknown": 1}
+    assert len(sink.raw) == 2
+
+
+def test_one_persons_broken_data_stops_nobody_else(
+    store: Store, mails: Notifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(store, 3)
+
+    def broken_for_one(shared: Any, person: Any, *more: Any) -> Any:  # noqa: ANN401
+        if person.email.startswith("s01"):
+            raise ValueError("broken")
+        return compose(shared, person, *more)
+
+    monkeypatch.setattr("notifications.sending.compose", broken_for_one)
+    assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "deferred": 1}
+
+
+# --- to whom ---
+
+
+@pytest.mark.parametrize(
+    ("command", "data", "reason"),
+    [
+        ("supporters.consent", {"topic": "digest", "granted": False, "wording": "No."}, "no_consent"),
+        ("supporters.amend", {"email": "other@example.org"}, "address_changed"),
+        ("supporters.amend", {"email": None}, "address_changed"),
+        ("supporters.set_digest", {"frequency": "off"}, "frequency_off"),
+        ("supporters.erase", {}, "erased"),
+    ],
+)
+def test_what_changes_between_planning_and_sending_stops_that_mail(
+    store: Store, mails: Notifications, sink: Sink, command: str, data: dict[str, Any], reason: str
+) -> None:
+    crowd(store, 2)
+    sink.at_rcpt = ["450 later", "450 later"]
+    assert mails.run(MONDAY)["deferred"] == 2  # both are frozen now
+    store.run(command, supporter="s00", reason="Because.", **data)
+    assert mails.run(MONDAY + timedelta(hours=1))["accepted"] == 1
+    assert sink.recipients == ["s01@example.org"]
+    (stopped,) = [row for row in rows(store) if row.state == "suppressed"]
+    assert stopped.reason == reason
+    assert stopped.mime is None
+
+
+def test_erasing_somebody_purges_bodies_tokens_and_ranges(store: Store, mails: Notifications) -> None:
+    tell(store)
+    mails.run(MONDAY)
+    store.run("supporters.erase", supporter="anna", reason="She asked.")
+    mails.tick()
+    (row,) = rows(store)
+    assert (row.state, row.mime) == ("accepted", None)
+    with store.engine.database.read() as connection:
+        for durable in (mail_tokens, digest_ranges):
+            assert connection.scalar(sa.select(sa.func.count()).select_from(durable)) == 0
+
+
+def test_no_digest_without_confirmed_address_and_consent(store: Store, mails: Notifications) -> None:
+    campaign(store)
+    store.run("supporters.register", supporter="a", email="a@example.org")
+    store.run("supporters.consent", supporter="a", topic="digest", granted=True, wording="Yes.")
+    store.run("supporters.register", supporter="b", email="b@example.org")
+    store.run("supporters.confirm_email", supporter="b")
+    store.run("supporters.register", supporter="c")
+    join(store, "d")
+    store.run("supporters.set_digest", supporter="d", frequency="off")
+    for name in "abcd":
+        store.run("pledges.make", campaign="listen", ask="circle", supporter=name)
+    store.catch_up()
+    assert mails.audience(MONDAY) == 0
+    assert mails.run(MONDAY) == {"planned": 0}
+    assert rows(store) == []
+
+
+def test_the_first_digest_comes_for_the_first_period_after_consent(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    campaign(store)
+    store.run("supporters.register", supporter="anna", email="anna@example.org", time_zone="UTC")
+    store.run("supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
+    store.run("pledges.make", campaign="listen", ask="circle", supporter="anna")
+    store.run("supporters.confirm_email", supporter="anna", at=(MONDAY + timedelta(days=1)).isoformat())
+    store.catch_up()
+    mails.run(MONDAY + timedelta(days=2))
+    assert [(row.state, row.reason) for row in rows(store)] == [("suppressed", "consented_later")]
+    mails.run(MONDAY + WEEK)
+    assert sink.recipients == ["anna@example.org"]
+
+
+def test_nothing_worth_saying_is_not_sent_and_its_range_is_carried_on(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    join(store, "anna")
+    store.catch_up()
+    assert mails.run(MONDAY) == {"planned": 1, "suppressed": 1}
+    assert mails.status()["states"] == {"suppressed: nothing_to_say": 1}
+    campaign(store)
+    store.run("pledges.make", campaign="listen", ask="circle", supporter="anna")
+    store.catch_up()
+    mails.run(MONDAY + WEEK)
+    first, second = rows(store)
+    assert (first.from_position, second.from_position) == (None, 0)
+    assert len(sink.raw) == 1
+
+
+def test_replaying_and_rebuilding_sends_nothing(store: Store, mails: Notifications, sink: Sink) -> None:
+    tell(store)
+    mails.run(MONDAY)
+    rebuild(store.runner, list(store.runner.kinds), lambda _: None)
+    store.react()
+    store.catch_up()
+    assert mails.run(MONDAY) == {"planned": 0}
+    assert len(sink.raw) == 1
+
+
+def test_daily_for_a_month_sends_each_day_once_however_often_it_ticks(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    campaign(store)
+    join(store, "anna", time_zone="Europe/Lisbon")
+    store.run("supporters.set_digest", supporter="anna", frequency="daily", hour=7)
+    store.run("pledges.make", campaign="listen", ask="ten", supporter="anna", at="2026-03-20T08:00:00Z")
+    store.catch_up()
+    moment = datetime(2026, 3, 21, 12, tzinfo=UTC)
+    for _ in range(25 * 2):
+        mails.run(moment)
+        moment += timedelta(hours=12)
+    days = [message["Date"].datetime.date() for message in sink.messages]
+    assert len(days) == len(set(days)) == 20  # days 2 to 21 of the challenge, over the change of clocks on the 29th
+
+
+# --- confirmations ---
+
+
+def test_who_came_by_the_form_is_asked_to_confirm_and_others_are_not(store: Store, tmp_path: Path, sink: Sink) -> None:
+    campaign(store)
+    mails = service(store, tmp_path, sink.url, now)
+    at = now().isoformat()
+    store.run(
+        "supporters.register", supporter="form", email="form@example.org", source="pledge-form", locale="es", at=at
+    )
+    store.run("supporters.register", supporter="staff", email="staff@example.org", at=at)
+    store.run("supporters.register", supporter="import", email="import@example.org", source="petition-7", at=at)
+    store.run("supporters.register", supporter="old", email="old@example.org", source="pledge-form")
+    assert mails.tick() == {"planned": 1, "accepted": 1}
+    (message,) = sink.messages
+    assert (message["To"], message["Subject"]) == ("form@example.org", "Confirma tu dirección")
+    assert message["List-Unsubscribe"] is None
+    assert mails.tick() == {"planned": 0}
+    # the public form again, by somebody who was imported: asked once a day
+    for _ in range(2):
+        store.run(
+            "pledges.make",
+            campaign="listen",
+            ask="circle",
+            supporter="import",
+            actor="supporter:public",
+            at=now().isoformat(),
+        )
+        store.run("pledges.withdraw", campaign="listen", ask="circle", supporter="import", at=now().isoformat())
+    assert mails.tick() == {"planned": 1, "accepted": 1}
+    # another address
+    store.run("supporters.amend", supporter="form", email="new@example.org", at=now().isoformat())
+    assert mails.tick() == {"planned": 1, "accepted": 1}
+    assert sink.recipients == ["form@example.org", "import@example.org", "new@example.org"]
+
+
+def test_a_reactor_starts_at_the_head(store: Store, tmp_path: Path) -> None:
+    store.run("supporters.register", supporter="f", email="f@example.org", source="pledge-form", at=now().isoformat())
+    assert service(store, tmp_path, None, now).tick() == {"planned": 0}
+
+
+def test_a_confirmation_that_came_too_late_is_not_sent(store: Store, tmp_path: Path, sink: Sink) -> None:
+    mails = service(store, tmp_path, sink.url, now)
+    at = now().isoformat()
+    store.run("supporters.register", supporter="f", email="f@example.org", source="pledge-form", at=at)
+    sink.at_rcpt = ["450 later"]
+    assert mails.tick()["deferred"] == 1
+    store.run("supporters.confirm_email", supporter="f", at=at)
+    assert mails.run(now() + timedelta(hours=1)) == {"planned": 0, "suppressed": 1}
+
+
+# --- settings and ticking ---
+
+
+@pytest.mark.parametrize("url", ["http://x", "smtp://", "smtp://h:port", "mail.example.org"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(Invalid):
+        mailer.SmtpMailer(url)
+
+
+def test_a_url_carries_user_and_password() -> None:
+    made = mailer.SmtpMailer("smtps://anna%40x:p%2Fw@mail.example.org")
+    assert (made.user, made.password, made.host, made.port, made.tls) == (
+        "anna@x",
+        "p/w",
+        "mail.example.org",
+        465,
+        True,
+    )
+
+
+def test_the_ticker_ticks_and_stops(
+    store: Store, tmp_path: Path, wait_for: Callable[[Callable[[], bool]], None]
+) -> None:
+    mails = service(store, tmp_path, None, Clock())
+    tell(store)
+    mails._ticker._seconds = 0.05  # noqa: SLF001
+    mails.start()
+    mails.start()
+    wait_for(lambda: mails.status()["states"] == {"accepted": 1})
+    mails.stop()
+    mails.stop()
+    assert len(list((tmp_path / "mail").iterdir())) == 1
+    assert json.dumps(mails.status()["runs"][0]["counts"]) == '{"accepted": 1}'
+    assert rows(store)[0].state == State.ACCEPTED
+    assert rows(store)[0].supporter == ANNA
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool]], None]:
+    def wait(condition: Callable[[], bool]) -> None:
+        end = threading.Event()
+        for _ in range(200):
+            if condition():
+                return
+            end.wait(0.05)
+        pytest.fail("it did not happen in 10 seconds")
+
+    return wait
