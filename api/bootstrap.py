@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
@@ -106,6 +107,9 @@ class Groundswell:
     def close(self) -> None:
         """Finish what is under way and close the store."""
         self.worker.stop()
+        with suppress(Unavailable):  # then the leases end by themselves
+            self.runner.release()
+        self.reader.close()
         self.engine.close()
 
     def __enter__(self) -> Self:
@@ -141,7 +145,6 @@ class Worker:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-            self._groundswell.runner.release()
 
     def _run(self) -> None:
         failures = 0

@@ -61,7 +61,7 @@ class Standing(BaseModel):
     rank: int
     id: UUID
     name: str | None
-    points: float
+    points: int | float
 
 
 class Leaderboard(BaseModel):
@@ -83,7 +83,7 @@ class Score(BaseModel):
 
     position: int
     topic: str
-    points: float
+    points: int | float
     rules_version: int
     occurred_at: datetime
     day: date
@@ -99,7 +99,7 @@ class Explained(BaseModel):
     rank: int | None
     id: UUID
     name: str | None
-    points: float
+    points: int | float
     entries: list[Score]
     next: str | None
 
