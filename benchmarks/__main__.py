@@ -22,8 +22,8 @@ def main(names: list[str]) -> None:
         return
     table = "\n".join(result.row() for result in results)
     Path(__file__).with_name("RESULTS.md").write_text(
-        f"# Results\n\n`make bench`, {datetime.now(UTC):%Y-%m-%d}; median (lowest-highest) of {RUNS} runs in turn, one machine, one "
-        f"run.\n{machine()}\n\n| what | ours | peer | ratio | aim |\n|---|---|---|---|---|\n{table}\n"
+        f"# Results\n\n`make bench`, {datetime.now(UTC):%Y-%m-%d}; median (lowest-highest) of {RUNS} runs in turn, "
+        f"one machine, one run.\n{machine()}\n\n| what | ours | peer | ratio | aim |\n|---|---|---|---|---|\n{table}\n"
     )
 
 

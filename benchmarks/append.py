@@ -142,7 +142,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
             with server.new_database() as url:
                 return our_rate(url, calls)
 
-        yield compare("append, 64 callers, PostgreSQL", "≥ 5 ×", mine, peer)
+        yield compare("append, 64 callers, PostgreSQL", "≥ 5x", mine, peer)
 
     def sqlite_peer() -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -152,7 +152,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
 
     yield compare(
         "append, 64 callers, SQLite",
-        "≥ 2.5 ×",
+        "≥ 2.5x",
         lambda: our_rate("sqlite:///FOLDER/groundswell.sqlite3", calls),
         sqlite_peer,
     )

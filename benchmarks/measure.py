@@ -28,13 +28,13 @@ class Result:
         ratios = [self.ratio(a, b) for a, b in zip(self.ours, self.peer, strict=True)]
         return (
             f"| {self.what} | {spread(self.ours)} {self.unit} | {spread(self.peer)} {self.unit} | "
-            f"{statistics.median(ratios):.1f} × ({min(ratios):.1f}–{max(ratios):.1f}) | {self.aim} |"
+            f"{statistics.median(ratios):.1f}x ({min(ratios):.1f}-{max(ratios):.1f}) | {self.aim} |"
         )
 
 
 def spread(values: Sequence[float]) -> str:
     """Return median (lowest-highest)."""
-    return f"{statistics.median(values):,.0f} ({min(values):,.0f}–{max(values):,.0f})"
+    return f"{statistics.median(values):,.0f} ({min(values):,.0f}-{max(values):,.0f})"
 
 
 def faster(ours: float, peer: float) -> float:

@@ -29,9 +29,9 @@ from domain import (
     supporters,
 )
 from domain.kernel import Actor, Refusal, Slice
+from history.answers import Answer
 from history.engine import open_store
 from history.envelope import Envelope, Request, new_id
-from history.answers import Answer
 from projections.actions import Actions
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
