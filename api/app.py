@@ -25,7 +25,7 @@ from api import (
     timeline,
 )
 from api.bootstrap import Groundswell
-from api.metrics import Metrics, Timing
+from api.metrics import PREFIX, Metrics, Timing
 from api.pages.install import install as install_pages
 from api.paths import Paths
 
@@ -63,14 +63,14 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
         yield
         groundswell.worker.stop()
 
-    app = FastAPI(title="Groundswell", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(title="Groundswell", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
     app.state.groundswell = groundswell
     app.state.metrics = Metrics()
     app.add_middleware(Paths)
     app.add_middleware(Timing, metrics=app.state.metrics)
     problems.install(app)
     for module in (*ROUTES, *AT_THE_ROOT_TOO):
-        app.include_router(module.router, prefix="/api/v1")
+        app.include_router(module.router, prefix=PREFIX)
     for module in AT_THE_ROOT_TOO:
         app.include_router(module.router, include_in_schema=False)
     install_pages(app)

@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse
 
 from api.common import Store
 from api.openapi import answers
+from api.paths import SLASH
 from domain.kernel import Unknown, now
 
 router = APIRouter(prefix="/log", tags=["log"])
@@ -61,6 +62,7 @@ def read_tile(
     tile: Annotated[str, Path(description="`L/N` or `entries/N`, with `.p/W` if partial.", examples=["0/x001/234"])],
 ) -> Response:
     """The hashes of a part of the tree, or the entries of it; a full tile never changes."""
+    tile = tile.replace(SLASH, "/")
     found = store.checkpoints.tile(f"tile/{tile}")
     if found is None:
         raise Unknown("log.unknown_tile", f"The tree has no tile {tile[:80]}.")

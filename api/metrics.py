@@ -9,6 +9,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4"
+PREFIX: Final = "/api/v1"
 BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds; each bucket counts what took no longer."""
 
@@ -107,5 +108,13 @@ class Timing:
         try:
             return await self.app(scope, receive, watched)
         finally:
-            route = getattr(scope.get("route"), "path_format", None) or "none"
-            self.metrics.request(scope["method"], route, status, time.perf_counter() - start)
+            self.metrics.request(scope["method"], template(scope), status, time.perf_counter() - start)
+
+
+def template(scope: Scope) -> str:
+    """Return the template of the route that was found; routers keep theirs without the prefix they hang under."""
+    route = getattr(scope.get("route"), "path_format", None)
+    if route is None:
+        return "none"
+    under = scope["path"].startswith(f"{PREFIX}/") and not route.startswith(f"{PREFIX}/")
+    return f"{PREFIX}{route}" if under else f"{route}"

@@ -50,7 +50,7 @@ def problem(status: HTTPStatus, code: str, detail: str, **more: Any) -> JSONResp
         "type": f"urn:groundswell:{code}",
         "title": status.phrase,
         "status": int(status),
-        "detail": detail,
+        "detail": detail.encode(errors="backslashreplace").decode(),
         "code": code,
         **more,
     }
