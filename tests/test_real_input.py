@@ -23,7 +23,7 @@ from projections.supporters import Supporters
 from projections.timeline import Timeline
 from tests.api.conftest import Api
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)  # four minutes of work for both together, on a machine that may be busy
 
 Json = dict[str, Any]
 
