@@ -309,10 +309,11 @@ def life_of(who: str, text: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def test_whatever_people_write_stays_text(store: Store, tmp_path: Path, shared_data: Path) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_whatever_people_write_stays_text(store: Store, tmp_path: Path, shared_data: Path, part: int) -> None:
     lives: dict[str, str] = {}
     requests = []
-    for number, text in enumerate(naughty_strings(shared_data)):
+    for number, text in enumerate(naughty_strings(shared_data)[part::4]):
         try:
             life = [store.request(name, data, at=START.isoformat()) for name, data in life_of(f"n{number}", text)]
         except Invalid:  # empty, or with control characters
@@ -321,7 +322,7 @@ def test_whatever_people_write_stays_text(store: Store, tmp_path: Path, shared_d
         requests += life
     store.write(requests)
     store.catch_up()
-    assert len(lives) > 450
+    assert len(lives) > 110
     assert service(store, tmp_path).run(MONDAY)["accepted"] == len(lives)
     for path in (tmp_path / "mail").iterdir():
         message = message_from_bytes(path.read_bytes(), policy=default)

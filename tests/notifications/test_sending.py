@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.policy import default
@@ -12,37 +12,19 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from domain.kernel import Invalid, now
+from domain.kernel import Invalid
 from notifications import mailer, outbox
 from notifications.composing import compose
 from notifications.outbox import State
 from notifications.service import Notifications
 from notifications.tables import digest_ranges, mail_tokens
 from notifications.tables import outbox as table
-from projections.leaderboards import Leaderboards
 from projections.rebuild import rebuild
 from tests.support.mails import ANNA, MONDAY, Clock, campaign, join, service, tell
-from tests.support.sink import Sink, running_sink
-from tests.support.store import KINDS, Store
+from tests.support.sink import Sink
+from tests.support.store import Store
 
 WEEK = timedelta(days=7)
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    with running_sink() as running:
-        yield running
-
-
-@pytest.fixture
-def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(database_url, tmp_path, kinds=tuple(dict.fromkeys((*KINDS, Leaderboards)))) as opened:
-        yield opened
-
-
-@pytest.fixture
-def mails(store: Store, tmp_path: Path, sink: Sink) -> Notifications:
-    return service(store, tmp_path, sink.url)
 
 
 def rows(store: Store) -> list[Any]:
@@ -346,57 +328,6 @@ def test_daily_for_a_month_sends_each_day_once_however_often_it_ticks(
         moment += timedelta(hours=12)
     days = [message["Date"].datetime.date() for message in sink.messages]
     assert len(days) == len(set(days)) == 20  # days 2 to 21 of the challenge, over the change of clocks on the 29th
-
-
-# --- confirmations ---
-
-
-def test_who_came_by_the_form_is_asked_to_confirm_and_others_are_not(store: Store, tmp_path: Path, sink: Sink) -> None:
-    campaign(store)
-    mails = service(store, tmp_path, sink.url, now)
-    at = now().isoformat()
-    store.run(
-        "supporters.register", supporter="form", email="form@example.org", source="pledge-form", locale="es", at=at
-    )
-    store.run("supporters.register", supporter="staff", email="staff@example.org", at=at)
-    store.run("supporters.register", supporter="import", email="import@example.org", source="petition-7", at=at)
-    store.run("supporters.register", supporter="old", email="old@example.org", source="pledge-form")
-    assert mails.tick() == {"planned": 1, "accepted": 1}
-    (message,) = sink.messages
-    assert (message["To"], message["Subject"]) == ("form@example.org", "Confirma tu dirección")
-    assert message["List-Unsubscribe"] is None
-    assert mails.tick() == {"planned": 0}
-    # the public form again, by somebody who was imported: asked once a day
-    for _ in range(2):
-        store.run(
-            "pledges.make",
-            campaign="listen",
-            ask="circle",
-            supporter="import",
-            actor="supporter:public",
-            at=now().isoformat(),
-        )
-        store.run("pledges.withdraw", campaign="listen", ask="circle", supporter="import", at=now().isoformat())
-    assert mails.tick() == {"planned": 1, "accepted": 1}
-    # another address
-    store.run("supporters.amend", supporter="form", email="new@example.org", at=now().isoformat())
-    assert mails.tick() == {"planned": 1, "accepted": 1}
-    assert sink.recipients == ["form@example.org", "import@example.org", "new@example.org"]
-
-
-def test_a_reactor_starts_at_the_head(store: Store, tmp_path: Path) -> None:
-    store.run("supporters.register", supporter="f", email="f@example.org", source="pledge-form", at=now().isoformat())
-    assert service(store, tmp_path, None, now).tick() == {"planned": 0}
-
-
-def test_a_confirmation_that_came_too_late_is_not_sent(store: Store, tmp_path: Path, sink: Sink) -> None:
-    mails = service(store, tmp_path, sink.url, now)
-    at = now().isoformat()
-    store.run("supporters.register", supporter="f", email="f@example.org", source="pledge-form", at=at)
-    sink.at_rcpt = ["450 later"]
-    assert mails.tick()["deferred"] == 1
-    store.run("supporters.confirm_email", supporter="f", at=at)
-    assert mails.run(now() + timedelta(hours=1)) == {"planned": 0, "suppressed": 1}
 
 
 # --- settings and ticking ---
