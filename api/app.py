@@ -63,7 +63,15 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
         yield
         groundswell.worker.stop()
 
-    app = FastAPI(title="Groundswell", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(
+        title="Groundswell",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,  # pages/reference.py draws it without scripts from elsewhere
+        redoc_url=None,
+    )
     app.state.groundswell = groundswell
     app.state.metrics = Metrics()
     app.add_middleware(Paths)

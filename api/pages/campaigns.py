@@ -1,5 +1,6 @@
 """The movement's campaigns, and one campaign with its progress and pledge form."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
@@ -25,6 +26,8 @@ from projections.timeline import Timeline
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 CARDS: Final = 24
+OWN_TONGUE: Final = "en"
+"""What a campaign's own words are taken to be in."""
 LATELY: Final = 6
 WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
 NO_FORM: Final[dict[str, Any]] = {"email": "", "name": "", "ask": "", "referral": "", "consent": False}
@@ -73,18 +76,21 @@ def language_name(code: str) -> str:
         return code
 
 
-def chosen_language(request: Request, asked: str | None, offered: list[str]) -> str | None:
-    """Return the framing to show: the one asked for, else the first that the browser accepts, else None."""
-    wanted = [asked] if asked else []
+def chosen_language(request: Request, asked: str | None, offered: Iterable[str]) -> str | None:
+    """Return the framing to show: the one asked for, else the first the browser accepts; None: its own words."""
     accepted = request.headers.get("Accept-Language", "").split(",")
-    wanted += [part.partition(";")[0].strip() for part in accepted]
-    for code in filter(None, wanted):
-        for known in offered:
-            if known.lower() == code.lower() or known.lower().split("-")[0] == code.lower().split("-")[0]:
-                return known
-        if not asked and code.lower().startswith("en"):
+    by_tongue = {tongue(code): code for code in offered}
+    for code in [asked] if asked else [part.partition(";")[0].strip() for part in accepted]:
+        if tongue(code) in by_tongue:
+            return by_tongue[tongue(code)]
+        if tongue(code) == OWN_TONGUE:
             return None
     return None
+
+
+def tongue(code: str) -> str:
+    """Return the language of a tag without its region: es of es-MX."""
+    return code.lower().replace("_", "-").partition("-")[0]
 
 
 @router.get("/campaigns/{campaign}")
@@ -128,7 +134,7 @@ def campaign_page(
         framings = {f.locale: f for f in model.framings_of(opened.connection, key)}
         asks = model.asks_of(opened.connection, [key])
         position = opened.position
-    language = chosen_language(request, lang, list(framings))
+    language = chosen_language(request, lang, framings)
     framed = framings.get(language or "")
     answer = page(
         "campaign.html",
@@ -136,8 +142,8 @@ def campaign_page(
         campaign=row,
         title=framed.title if framed else row.title,
         summary=(framed.summary if framed and framed.summary else row.summary),
-        lang=language or "en",
-        page_lang="en",
+        lang=language or OWN_TONGUE,
+        page_lang=OWN_TONGUE,
         framings=framings,
         languages=[("en", "English"), *((code, language_name(code)) for code in framings if code != "en")],
         asks=asks,

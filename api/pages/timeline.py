@@ -25,7 +25,7 @@ COLUMNS: Final = (
 CHARTS: Final = (("pledges_made", "Pledges made"), ("check_ins", "Check-ins"), ("actions_logged", "Actions logged"))
 MOST_BARS: Final = 120
 MOST_ROWS: Final = 60
-WIDTH, HEIGHT, TOP, GAP = 720.0, 90.0, 18.0, 2.0
+WIDTH, HEIGHT, GAP = 720.0, 96.0, 2.0
 
 
 @router.get("/timeline")
@@ -63,7 +63,7 @@ def chart(buckets: Sequence[Bucket], key: str, title: str, by: By) -> dict[str, 
         bars.append(
             {
                 "x": round(index * step, 2),
-                "y": round(TOP + HEIGHT - height, 2),
+                "y": round(HEIGHT - height, 2),
                 "width": round(max(0.5, step - GAP), 2),
                 "height": round(height, 2),
                 "title": f"{day(bucket.start)}: {number(value)}",
@@ -74,6 +74,7 @@ def chart(buckets: Sequence[Bucket], key: str, title: str, by: By) -> dict[str, 
         "title": title,
         "label": f"{title} by {by.value}: {number(sum(values))} in all, at most {number(most)} in one {by.value}.",
         "width": int(WIDTH),
+        "height": int(HEIGHT),
         "bars": bars,
         "first": day(first) if first else "",
         "last": day(last) if last else "",

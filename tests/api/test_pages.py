@@ -214,3 +214,11 @@ def test_naughty_strings_are_escaped_on_the_pages(
     seen = Text(browser.get("/campaigns/naughty").text).seen
     for string in harmless:
         assert unicodedata.normalize("NFC", string) in seen
+
+
+def test_the_reference_shows_every_route_without_script(browser: TestClient) -> None:
+    seen = text(browser, "/docs")
+    for path, methods in browser.get("/openapi.json").json()["paths"].items():
+        for method in methods:
+            assert f"{method.upper()} {path}" in seen
+    assert "Example of a request" in seen
