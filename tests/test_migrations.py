@@ -1,0 +1,64 @@
+"""What the migrations make is what the code declares, on both databases."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import api.accounts
+import notifications.tables
+from history import migrations
+from history.database import Database
+from history.migrations import migrate
+from history.tables import metadata
+
+assert api.accounts.tokens.metadata is notifications.tables.outbox.metadata is metadata
+
+
+def shape(database: Database) -> dict[str, object]:
+    """What the database itself says of its tables."""
+    inspector = sa.inspect(database.engine)
+    return {
+        name: (
+            [(c["name"], str(c["type"]), c["nullable"], c["default"]) for c in inspector.get_columns(name)],
+            sorted(
+                (str(index["name"]), str(index["column_names"]), bool(index["unique"]))
+                for index in inspector.get_indexes(name)
+            ),
+            sorted(str(unique["column_names"]) for unique in inspector.get_unique_constraints(name)),
+            inspector.get_pk_constraint(name)["constrained_columns"],
+        )
+        for name in inspector.get_table_names()
+        if name != "alembic_version"
+    }
+
+
+@pytest.fixture
+def database(database_url: str) -> Database:
+    return Database(database_url)
+
+
+def test_the_migrations_make_what_the_code_declares(database: Database) -> None:
+    try:
+        migrate(database)
+        made = shape(database)
+        with database.write() as connection:
+            metadata.drop_all(connection)
+            metadata.create_all(connection)
+        assert made == shape(database)
+        assert set(made) == set(metadata.tables)
+    finally:
+        database.close()
+
+
+def test_migrations_say_themselves_what_they_make() -> None:
+    sources = sorted(Path(migrations.__path__[0], "versions").glob("0*.py"))
+    assert sources
+    for source in sources:
+        imported = {
+            node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in ast.walk(ast.parse(source.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        }
+        assert imported <= {"alembic", "sqlalchemy"}, source
