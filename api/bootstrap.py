@@ -23,7 +23,8 @@ from domain import (
     scoring,
     supporters,
 )
-from domain.kernel import Slice, Unavailable, Unknown
+from domain.kernel import Unavailable, Unknown
+from domain.slices import Slice
 from history.checkpoints import Checkpoints
 from history.engine import Engine, open_store
 from notifications.service import Notifications

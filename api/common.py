@@ -17,7 +17,8 @@ from pydantic import BeforeValidator
 from api.accounts import Caller, Unauthenticated
 from api.bootstrap import Groundswell
 from api.paths import SLASH
-from domain.kernel import MAX_REFERENCE, Actor, Command, Context, Erased, Invalid, now
+from domain.kernel import MAX_REFERENCE, Actor, Context, Erased, Invalid, now
+from domain.slices import Command
 from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest

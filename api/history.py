@@ -25,7 +25,8 @@ from api.common import (
     next_cursor,
 )
 from api.openapi import answers
-from domain.kernel import UNSET, Actor, Erased, Fact, GroundswellError, Invalid, Sealed, fields_of, identify
+from domain.kernel import UNSET, Actor, Erased, GroundswellError, Invalid, Sealed, fields_of, identify
+from domain.slices import Fact
 from history.codec import plain
 from history.envelope import read_moment
 from history.persons import open_box

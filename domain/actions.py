@@ -9,14 +9,12 @@ from domain.kernel import (
     ActionRef,
     Aggregate,
     Between,
-    Command,
     Conflict,
     Context,
     Invalid,
     OfficialRef,
     PersonalText,
     PolicyRef,
-    Slice,
     Stage,
     SupporterRef,
     Text,
@@ -25,6 +23,7 @@ from domain.kernel import (
 )
 from domain.officials import Official
 from domain.policies import Policy
+from domain.slices import Command, Slice
 from domain.supporters import Supporter
 
 Minutes = Annotated[int, Between(1, 10_000)]

@@ -5,10 +5,10 @@ from datetime import date
 from typing import Any, Final
 
 from domain.actions import Action
-from domain.kernel import Fact, Follow, Slice
 from domain.pledges import Pledge, streaks
 from domain.recognitions import Award, Nominate, Recipient, RecipientKind, Revoke
 from domain.scoring import Applies, AwardRule, ScoringRules
+from domain.slices import Fact, Follow, Slice
 from domain.supporters import Supporter
 
 State = dict[str, Any]

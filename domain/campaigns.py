@@ -13,11 +13,9 @@ from domain.kernel import (
     Between,
     CampaignRef,
     ChapterRef,
-    Command,
     Conflict,
     Context,
     Invalid,
-    Slice,
     Slug,
     Stage,
     Text,
@@ -25,12 +23,12 @@ from domain.kernel import (
     Unknown,
     Unset,
     assign,
-    changes,
     check_locale,
     check_zone,
     identify,
     readable,
 )
+from domain.slices import Command, Slice, changes
 
 Count = Annotated[int, Between(1, 1_000_000_000)]
 Days = Annotated[int, Between(1, 3_660)]

@@ -8,21 +8,19 @@ from domain.kernel import (
     UNSET,
     Aggregate,
     ChapterRef,
-    Command,
     Conflict,
     Context,
-    Slice,
     Stage,
     Text,
     Title,
     Unset,
     assign,
-    changes,
     check_locale,
     check_zone,
     identify,
     readable,
 )
+from domain.slices import Command, Slice, changes
 
 
 @dataclass(frozen=True, kw_only=True)

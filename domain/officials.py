@@ -6,20 +6,18 @@ from uuid import UUID
 from domain.kernel import (
     UNSET,
     Aggregate,
-    Command,
     Conflict,
     Context,
     OfficialRef,
-    Slice,
     Stage,
     Text,
     Title,
     Unset,
     assign,
-    changes,
     identify,
     readable,
 )
+from domain.slices import Command, Slice, changes
 
 
 class OfficialState(StrEnum):

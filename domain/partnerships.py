@@ -9,12 +9,10 @@ from uuid import UUID
 from domain.kernel import (
     Aggregate,
     Between,
-    Command,
     Conflict,
     Context,
     Invalid,
     PartnershipRef,
-    Slice,
     Slug,
     Stage,
     Text,
@@ -23,6 +21,7 @@ from domain.kernel import (
     identify,
     readable,
 )
+from domain.slices import Command, Slice
 
 Audience = Annotated[int, Between(0, 10_000_000_000)]
 

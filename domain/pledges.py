@@ -9,12 +9,10 @@ from domain.campaigns import AskKind, Campaign, CampaignState
 from domain.kernel import (
     Aggregate,
     CampaignRef,
-    Command,
     Conflict,
     Context,
     Invalid,
     PersonalText,
-    Slice,
     Slug,
     Stage,
     SupporterRef,
@@ -22,6 +20,7 @@ from domain.kernel import (
     Title,
     identify,
 )
+from domain.slices import Command, Slice
 from domain.supporters import UTC_NAME, Supporter
 
 

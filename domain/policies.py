@@ -4,21 +4,9 @@ from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
-from domain.kernel import (
-    Aggregate,
-    Command,
-    Conflict,
-    Context,
-    OfficialRef,
-    PolicyRef,
-    Slice,
-    Stage,
-    Text,
-    Title,
-    identify,
-    readable,
-)
+from domain.kernel import Aggregate, Conflict, Context, OfficialRef, PolicyRef, Stage, Text, Title, identify, readable
 from domain.officials import Official
+from domain.slices import Command, Slice
 
 
 class PolicyKind(StrEnum):

@@ -8,12 +8,10 @@ from uuid import UUID
 from domain.chapters import Chapter
 from domain.kernel import (
     Aggregate,
-    Command,
     Conflict,
     Context,
     RecognitionRef,
     Reference,
-    Slice,
     Stage,
     SupporterRef,
     Text,
@@ -22,6 +20,7 @@ from domain.kernel import (
     readable,
 )
 from domain.partnerships import Partnership
+from domain.slices import Command, Slice
 from domain.supporters import Supporter
 
 

@@ -11,11 +11,9 @@ from domain.actions import Action
 from domain.kernel import (
     Aggregate,
     Between,
-    Command,
     Conflict,
     Context,
     Invalid,
-    Slice,
     Stage,
     TextRule,
     Title,
@@ -25,6 +23,7 @@ from domain.kernel import (
 )
 from domain.pledges import Pledge
 from domain.recognitions import Recognition
+from domain.slices import Command, Slice
 from domain.supporters import Supporter
 
 DEFAULT_POINTS: Final[Mapping[str, float]] = MappingProxyType(

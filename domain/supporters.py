@@ -16,26 +16,24 @@ from domain.kernel import (
     Aggregate,
     Between,
     ChapterRef,
-    Command,
     Conflict,
     Context,
     Erased,
     Invalid,
     PersonalText,
     Sealed,
-    Slice,
     Stage,
     SupporterRef,
     Text,
     Title,
     Unset,
     assign,
-    changes,
     check_locale,
     check_zone,
     identify,
     zone,
 )
+from domain.slices import Command, Slice, changes
 
 FindableText = Annotated[str | Sealed | Erased | Unset | None, PERSONAL, FINDABLE]
 UTC_NAME = "UTC"

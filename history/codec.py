@@ -12,17 +12,8 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
-from domain.kernel import (
-    MAX_REFERENCE,
-    UNSET,
-    Between,
-    Command,
-    Invalid,
-    Reference,
-    TextRule,
-    Unset,
-    clean_text,
-)
+from domain.kernel import MAX_REFERENCE, UNSET, Between, Invalid, Reference, TextRule, Unset, clean_text
+from domain.slices import Command
 
 Builder = Callable[[Any], Any]
 

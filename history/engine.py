@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from domain.kernel import Slice, Unavailable
+from domain.kernel import Unavailable
+from domain.slices import Slice
 from history.answers import Answer
 from history.database import Database
 from history.envelope import Catalogue, Request

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from domain.kernel import MAX_REFERENCE, MAX_TEXT, Actor, Command, Context, Invalid, Slice, now
+from domain.kernel import MAX_REFERENCE, MAX_TEXT, Actor, Context, Invalid, now
+from domain.slices import Command, Slice
 from history.codec import check_reference, fields_given, placed, plain, printed, read_command, refusal, text_of
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_REFERENCE)]

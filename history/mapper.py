@@ -10,7 +10,8 @@ import msgspec
 from eventsourcing.domain import CanInitAggregate
 from eventsourcing.utils import get_topic
 
-from domain.kernel import FINDABLE, PERSONAL, UNSET, Actor, Aggregate, Event, Fact, GroundswellError, Sealed, fields_of
+from domain.kernel import FINDABLE, PERSONAL, UNSET, Actor, Aggregate, Event, GroundswellError, Sealed, fields_of
+from domain.slices import Fact
 from history.codec import flat_schema, plain
 from history.persons import associated, open_box, seal
 

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from domain.kernel import MAX_REFERENCE, Actor, Context, Fact, Reaction, Refusal
+from domain.kernel import MAX_REFERENCE, Actor, Context, Refusal
+from domain.slices import Fact, Reaction
 from history.answers import Answer
 from history.database import Database
 from history.envelope import Request, own_request

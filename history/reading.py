@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Fact
+from domain.slices import Fact
 from history.database import Database
 from history.mapper import Mapper
 from history.persons import Persons

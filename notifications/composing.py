@@ -8,10 +8,11 @@ from uuid import UUID
 
 from domain.actions import Action
 from domain.campaigns import Campaign
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.pledges import Pledge
 from domain.policies import Outcome, Policy
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from notifications.digest import Content, Figure, Item, Subject, Weight, clip, one_line, ordered
 from notifications.language import Language, mark
 from notifications.movement import CHECK_INS, MEMBERSHIPS, Range

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from domain.actions import Action
 from domain.campaigns import Campaign
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.pledges import Pledge
 from domain.policies import Policy
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.reading import Log
 from history.tables import events

@@ -11,8 +11,9 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Actor, Fact
+from domain.kernel import Actor
 from domain.pledges import Pledge
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.reading import Log
 from history.tables import events

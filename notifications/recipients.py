@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from domain.kernel import UNSET, Fact, Unset
+from domain.kernel import UNSET, Unset
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.reading import Log
 from history.tables import events

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from domain.kernel import Fact
+from domain.slices import Fact
 from history.reading import Log
 from history.tables import events
 from notifications.digest import one_line

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
 from domain.actions import Action
-from domain.kernel import Fact
+from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.projection import Projection, SealedText, given, on, sealed

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
 from domain.campaigns import Campaign
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.pledges import Pledge
+from domain.slices import Fact
 from history.tables import Moment
 from projections.changes import Changes
 from projections.counts import count_columns, counts, steps

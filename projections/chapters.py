@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Text, Uuid
 
 from domain.chapters import Chapter
-from domain.kernel import Event, Fact
+from domain.kernel import Event
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import Moment
 from projections.changes import Changes

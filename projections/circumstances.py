@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Column, Table, Text, Uuid
 
-from domain.kernel import Event, Fact, Unset, zone
+from domain.kernel import Event, Unset, zone
 from domain.partnerships import ReferralCode, referral_id
 from domain.pledges import Pledge
 from domain.scoring import SCORABLE
+from domain.slices import Fact
 from domain.supporters import UTC_NAME, Supporter
 from projections.changes import Changes
 from projections.ledger import Happening, read_ids, write_ids

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 
 from domain.campaigns import Campaign
 from domain.chapters import Chapter
-from domain.kernel import Fact, Invalid
+from domain.kernel import Invalid
 from domain.partnerships import Partnership
 from domain.pledges import Pledge
 from domain.policies import Policy
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import events
 from projections.boards import Board, Scope

@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Index, Integer, Text, Uuid
 
 from domain.actions import Action
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.pledges import Pledge
 from domain.recognitions import Recognition
 from domain.scoring import SCORABLE, TAKES_BACK, Applies, ScoringRules
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import BigInt, Moment
 from projections.boards import NOWHERE, Board, Scope, Standing, number, places, windows

@@ -7,8 +7,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Text, Uuid
 
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.officials import Official
+from domain.slices import Fact
 from history.tables import Moment
 from projections.changes import Changes
 from projections.projection import Projection, given, on

@@ -7,9 +7,10 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.partnerships import Partnership, ReferralCode
 from domain.pledges import Pledge
+from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_columns, state_after

@@ -8,8 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
-from domain.kernel import Fact
 from domain.pledges import Pledge, streaks
+from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.projection import Projection, SealedText, on, sealed

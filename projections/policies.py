@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Connection, Date, Integer, Text, Uuid
 
 from domain.actions import Action
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.officials import Official
 from domain.policies import Policy
+from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_column

@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
 from sqlalchemy.schema import SchemaItem
 
-from domain.kernel import UNSET, Event, Fact, Sealed, fields_of
+from domain.kernel import UNSET, Event, Sealed, fields_of
+from domain.slices import Fact
 from projections.changes import Changes
 
 E = TypeVar("E", bound=Event)

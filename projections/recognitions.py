@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Text, Uuid
 
 from domain.awards import AutomaticAwards
-from domain.kernel import Actor, Fact
+from domain.kernel import Actor
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_column

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from domain.kernel import Fact, GroundswellError, Unavailable, now
+from domain.kernel import GroundswellError, Unavailable, now
+from domain.slices import Fact
 from history.mapper import UnknownTopic, Unreadable
 from history.reading import Log
 from history.tables import parked_events

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, Connection, Integer, Text, Uuid
 
 from domain.actions import Action
-from domain.kernel import Event, Fact
+from domain.kernel import Event
 from domain.pledges import Pledge
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import BigInt, Moment
 from projections.changes import IDS, Changes

@@ -13,11 +13,12 @@ from sqlalchemy import Column, Connection, Date, Text, Uuid
 from domain.actions import Action
 from domain.campaigns import Campaign
 from domain.chapters import Chapter
-from domain.kernel import Event, Fact, Invalid, Unset
+from domain.kernel import Event, Invalid, Unset
 from domain.partnerships import Partnership
 from domain.pledges import Pledge
 from domain.policies import Policy
 from domain.recognitions import Recognition
+from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import BigInt, Moment
 from projections.changes import Changes

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from api.bootstrap import Groundswell
 from api.cli import console
 from api.imports import CLI
-from domain.kernel import Context, Fact, Sealed, Unknown, fields_of, identify, now
+from domain.kernel import Context, Sealed, Unknown, fields_of, identify, now
+from domain.slices import Fact
 from domain.supporters import Erase
 from history.envelope import new_id, own_request
 from history.tables import events

@@ -8,18 +8,9 @@ from typing import Self, TypeVar
 from uuid import UUID, uuid4
 
 from domain.chapters import Found, Move
-from domain.kernel import (
-    Actor,
-    Aggregate,
-    Command,
-    Context,
-    Event,
-    Fact,
-    Refusal,
-    Unknown,
-    fields_of,
-)
+from domain.kernel import Actor, Aggregate, Context, Event, Refusal, Unknown, fields_of
 from domain.partnerships import End
+from domain.slices import Command, Fact
 
 NOON = datetime(2024, 5, 15, 12, tzinfo=UTC)
 READS_ON = (Found, Move, End)

@@ -4,8 +4,9 @@ import pytest
 
 from domain import officials, policies
 from domain.actions import Action, ActionKind, ActionState, Log, RecordResponse, Reject, Retract, Verify
-from domain.kernel import Command, identify
+from domain.kernel import identify
 from domain.policies import Conclude, Outcome, PolicyKind, Track
+from domain.slices import Command
 from domain.supporters import Erase, Register
 from tests.domain.story import NOON, Happened, given, happened
 

@@ -9,11 +9,12 @@ import pytest
 from domain import awards, officials
 from domain.actions import ActionKind, Log, Reject, Retract, Verify
 from domain.campaigns import AddAsk, AskKind, Draft, Launch
-from domain.kernel import Command, Fact, Follow, identify
+from domain.kernel import identify
 from domain.pledges import CheckIn, Keep, Lapse, Make, Withdraw
 from domain.policies import PolicyKind, Track
 from domain.recognitions import Award, Nominate, Recipient, RecipientKind, Recognition, RecognitionState, Revoke
 from domain.scoring import Applies, AwardRule, Ground, Publish
+from domain.slices import Command, Fact, Follow
 from domain.supporters import Erase, Register
 from tests.domain.story import NOON, Step, Story, given
 

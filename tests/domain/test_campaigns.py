@@ -18,7 +18,8 @@ from domain.campaigns import (
     Resume,
 )
 from domain.chapters import Found
-from domain.kernel import Command, identify
+from domain.kernel import identify
+from domain.slices import Command
 from tests.domain.story import given, happened
 
 LISBON = identify("chapter", "lisbon")

@@ -1,7 +1,8 @@
 import pytest
 
 from domain.chapters import Amend, Chapter, Close, Found, Move, Place
-from domain.kernel import Command, identify
+from domain.kernel import identify
+from domain.slices import Command
 from tests.domain.story import given, happened
 
 LISBON = identify("chapter", "lisbon")

@@ -1,7 +1,7 @@
 import pytest
 
-from domain.kernel import Command
 from domain.officials import Amend, Official, Register, Retire
+from domain.slices import Command
 from tests.domain.story import given, happened
 
 REGISTER = Register(official="C000127", name="Maria Cantwell", office="Senator, WA", party="Democrat")

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from domain.kernel import Command, identify
+from domain.kernel import identify
 from domain.partnerships import (
     AcceptDeliverable,
     Activate,
@@ -22,6 +22,7 @@ from domain.partnerships import (
     SubmitDeliverable,
     referral_id,
 )
+from domain.slices import Command
 from tests.domain.story import Happened, given, happened
 
 AMY, BOB = identify("partnership", "amy"), identify("partnership", "bob")

@@ -6,8 +6,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies
 
 from domain.campaigns import AddAsk, AskKind, Complete, Draft, Launch, Pause, Resume
-from domain.kernel import Command, identify
+from domain.kernel import identify
 from domain.pledges import Amend, CheckIn, Keep, Lapse, Make, Pledge, PledgeState, Withdraw, pledge_id, streaks
+from domain.slices import Command
 from domain.supporters import Erase, Register
 from tests.domain.story import NOON, Happened, Step, given, happened
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from domain.kernel import Command, Conflict, identify
+from domain.kernel import Conflict, identify
 from domain.officials import Register
 from domain.policies import (
     AddTarget,
@@ -17,6 +17,7 @@ from domain.policies import (
     Stance,
     Track,
 )
+from domain.slices import Command
 from tests.domain.story import given, happened
 
 DAY = date(2024, 5, 15)

@@ -1,7 +1,7 @@
 import pytest
 
 from domain import chapters, partnerships
-from domain.kernel import Command, identify
+from domain.kernel import identify
 from domain.partnerships import PartnershipKind
 from domain.recognitions import (
     Award,
@@ -14,6 +14,7 @@ from domain.recognitions import (
     RecognitionState,
     Revoke,
 )
+from domain.slices import Command
 from domain.supporters import Erase, Register
 from tests.domain.story import Happened, given, happened
 

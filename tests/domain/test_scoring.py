@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from domain.kernel import Command
 from domain.scoring import (
     DEFAULT_POINTS,
     SCORABLE,
@@ -13,6 +12,7 @@ from domain.scoring import (
     Publish,
     ScoringRules,
 )
+from domain.slices import Command
 from tests.domain.story import given, happened
 
 WEEK = AwardRule(award="week", title="A week of listening", when=Ground(streak=7))

@@ -3,7 +3,8 @@ from datetime import UTC, date, datetime
 import pytest
 
 from domain.chapters import Close, Found
-from domain.kernel import Command, identify
+from domain.kernel import identify
+from domain.slices import Command
 from domain.supporters import (
     Amend,
     ConfirmEmail,

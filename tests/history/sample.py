@@ -9,7 +9,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from domain import chapters, supporters
-from domain.kernel import Actor, Slice
+from domain.kernel import Actor
+from domain.slices import Slice
 from history.database import Database
 from history.engine import Engine, open_store
 from history.envelope import Envelope

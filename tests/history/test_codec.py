@@ -8,20 +8,8 @@ from typing import Annotated, Any
 
 import pytest
 
-from domain.kernel import (
-    UNSET,
-    Between,
-    Command,
-    Context,
-    Invalid,
-    Reference,
-    Slug,
-    Stage,
-    Text,
-    TextRule,
-    Title,
-    Unset,
-)
+from domain.kernel import UNSET, Between, Context, Invalid, Reference, Slug, Stage, Text, TextRule, Title, Unset
+from domain.slices import Command
 from history.codec import check_reference, fields_given, printed, read_command, schema
 
 Latitude = Annotated[float, Between(-90, 90)]

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.campaigns import AddAsk, AskKind, Draft, Launch
-from domain.kernel import Command
 from domain.pledges import Keep, Make, Pledge, Withdraw
+from domain.slices import Command
 from domain.supporters import Register
 from history.engine import Engine
 from history.envelope import Request

@@ -7,7 +7,8 @@ from typing import Any, Final
 import pytest
 import sqlalchemy as sa
 
-from domain.kernel import Fact, Follow, identify
+from domain.kernel import identify
+from domain.slices import Fact, Follow
 from history import reactions as module
 from history.engine import Engine
 from history.reactions import command_id

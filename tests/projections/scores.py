@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from domain.kernel import Fact, Unset
+from domain.kernel import Unset
+from domain.slices import Fact
 
 DEFAULTS = {
     "pledges.Made": 1.0,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from domain.kernel import Fact
+from domain.slices import Fact
 from history.tables import events
 from projections.changes import Changes
 from projections.projection import Projection

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Text, Uuid
 
 from domain.campaigns import Campaign
-from domain.kernel import Fact, Unknown
+from domain.kernel import Unknown
+from domain.slices import Fact
 from projections.changes import Changes
 from projections.parked import discard, parked, retry
 from projections.projection import Projection, on

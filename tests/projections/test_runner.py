@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Integer, Text, Uuid
 from sqlalchemy.exc import OperationalError
 
-from domain.kernel import Aggregate, Event, Fact, Slice, Unavailable, identify, now
+from domain.kernel import Aggregate, Event, Unavailable, identify, now
+from domain.slices import Fact, Slice
 from domain.supporters import Supporter
 from history.engine import open_store
 from history.tables import events, parked_events

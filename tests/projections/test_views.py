@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from domain.chapters import Chapter
-from domain.kernel import ERASED, Event, Fact, Invalid, identify, now
+from domain.kernel import ERASED, Event, Invalid, identify, now
+from domain.slices import Fact
 from projections import views as viewing
 from projections.campaigns import Campaigns
 from projections.changes import Changes

@@ -16,7 +16,8 @@ from eventsourcing.domain import CanInitAggregate
 from eventsourcing.utils import get_topic
 
 import domain
-from domain.kernel import UNSET, Aggregate, Erased, Event, Sealed, Slice, Unset, fields_of
+from domain.kernel import UNSET, Aggregate, Erased, Event, Sealed, Unset, fields_of
+from domain.slices import Slice
 
 STREAM: Final = uuid.uuid5(uuid.NAMESPACE_URL, "groundswell:example")
 AT: Final = datetime(2026, 1, 5, 12, 30, 15, 123456, UTC)

@@ -8,19 +8,8 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from domain import campaigns, chapters, pledges, supporters
-from domain.kernel import (
-    Actor,
-    Aggregate,
-    Command,
-    Conflict,
-    Context,
-    Reaction,
-    Reference,
-    Slice,
-    Stage,
-    identify,
-    now,
-)
+from domain.kernel import Actor, Aggregate, Conflict, Context, Reference, Stage, identify, now
+from domain.slices import Command, Reaction, Slice
 from history.engine import Engine, open_store
 from history.envelope import Request, own_request
 

@@ -28,7 +28,8 @@ from domain import (
     scoring,
     supporters,
 )
-from domain.kernel import Actor, Refusal, Slice
+from domain.kernel import Actor, Refusal
+from domain.slices import Slice
 from history.answers import Answer
 from history.engine import open_store
 from history.envelope import Envelope, Request, new_id
