@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cached_property
 from uuid import UUID
 
 from domain.campaigns import AskKind, Campaign, CampaignState
@@ -200,17 +201,17 @@ class PledgeCommand(Command):
     ask: Slug
     supporter: SupporterRef
 
-    @property
+    @cached_property
     def campaign_id(self) -> UUID:
         """The campaign's id."""
         return identify("campaign", self.campaign)
 
-    @property
+    @cached_property
     def supporter_id(self) -> UUID:
         """The supporter's id."""
         return identify("supporter", self.supporter)
 
-    @property
+    @cached_property
     def key(self) -> UUID:
         """The pledge's id."""
         return pledge_id(self.campaign_id, self.ask, self.supporter_id)

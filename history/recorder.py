@@ -23,6 +23,7 @@ from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
 
 from domain.kernel import now
 from history.database import Database
+from history.statements import insert_rows
 from history.tables import events, moment_text
 from history.tree import FORMAT, Entry, entry_bytes, leaf_hash
 
@@ -111,7 +112,7 @@ class StreamRecorder(AggregateRecorder):
                 moment = now()
                 about = Circumstances("system", "library", moment, moment)
                 rows = [row(first + i, stored, about) for i, stored in enumerate(stored_events)]
-                connection.execute(events.insert(), rows)
+                insert_rows(connection, events, rows)
         except DatabaseIntegrityError as error:
             raise IntegrityError(str(error.orig)) from error
         return list(range(first, first + len(rows)))

@@ -1,5 +1,6 @@
 """The durable tables, on SQLite and PostgreSQL; migrations/ creates and changes them."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits on both; on SQLite only INTEGER may be the row id."""
 
 
+@functools.lru_cache(maxsize=4_096)
 def moment_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that order of text is order of time."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -27,6 +27,7 @@ from history.mapper import Mapper
 from history.persons import Persons
 from history.recorder import Circumstances, last_position, row
 from history.stage import Aggregates
+from history.statements import insert_rows
 from history.tables import commands, events, person_keys
 
 log = logging.getLogger(__name__)
@@ -296,10 +297,10 @@ class Writer:
                 }
             )
         if event_rows:
-            connection.execute(events.insert(), event_rows)
+            insert_rows(connection, events, event_rows)
         if self._corrected:
             connection.execute(commands.delete().where(commands.c.command_id.in_(self._corrected)))
-        connection.execute(commands.insert(), command_rows)
+        insert_rows(connection, commands, command_rows)
         self._persons.index(connection, found_by)
         if forgotten:
             self._persons.forget(connection, forgotten)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 
-from projections.statements import Shape, delete, insert, upsert
+from history.statements import Shape, delete, insert, upsert
 
 Key = tuple[Any, ...]
 Values = dict[str, Any]

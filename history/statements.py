@@ -4,7 +4,7 @@ SQLAlchemy would bind them row by row, which takes longer than the database does
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,7 +26,7 @@ class Statement:
     sql: str
     processors: Sequence[Callable[[Any], Any] | None]
 
-    def execute(self, connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
+    def execute(self, connection: Connection, rows: Iterable[Iterable[Any]]) -> None:
         """Execute it for each row; there must be at least one."""
         columns = zip(*rows, strict=True)
         bound = [
@@ -57,6 +57,11 @@ def upsert(table: Table, shape: Shape, dialect: Dialect) -> Statement:
 def insert(table: Table, names: tuple[str, ...], dialect: Dialect) -> Statement:
     """Return the statement that inserts rows with these columns."""
     return _Writing(table, dialect).insert(names)
+
+
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows that all name the same columns in the same order; there must be at least one."""
+    insert(table, tuple(rows[0]), connection.dialect).execute(connection, (row.values() for row in rows))
 
 
 @functools.lru_cache(maxsize=1_024)
