@@ -57,7 +57,14 @@ EXAMPLE: Final[dict[str, Any]] = {
                 "actions_logged": 3,
                 "recognitions_awarded": 1,
             },
-            "totals": {"supporters": 40, "pledges_made": 41, "pledges_active": 37, "pledges_kept": 2},
+            "totals": {
+                "supporters": 40,
+                "pledges_made": 41,
+                "pledges_active": 37,
+                "pledges_kept": 2,
+                "pledges_lapsed": 1,
+                "pledges_withdrawn": 1,
+            },
         }
     ],
     "milestones": [

@@ -15,7 +15,7 @@ from domain.campaigns import Campaign
 from domain.chapters import Chapter
 from domain.kernel import Event, Invalid, Unset
 from domain.partnerships import Partnership
-from domain.pledges import Pledge
+from domain.pledges import Pledge, PledgeState
 from domain.policies import Policy
 from domain.recognitions import Recognition
 from domain.slices import Fact
@@ -47,7 +47,10 @@ COUNTED: Final[Mapping[type[Event], str]] = {
 }
 """What is counted, by the event that counts once."""
 
-COUNTS: Final = tuple(dict.fromkeys(COUNTED.values()))
+RENEWED_LAPSED: Final = "pledges_renewed_lapsed"
+"""Of the pledges renewed, those that had lapsed; the others had been withdrawn."""
+
+COUNTS: Final = (*dict.fromkeys(COUNTED.values()), RENEWED_LAPSED)
 
 TOTALS: Final[Mapping[str, Mapping[str, int]]] = {
     "supporters": {"supporters": 1},
@@ -60,12 +63,16 @@ TOTALS: Final[Mapping[str, Mapping[str, int]]] = {
         "pledges_withdrawn": -1,
     },
     "pledges_kept": {"pledges_kept": 1},
+    "pledges_lapsed": {"pledges_lapsed": 1, RENEWED_LAPSED: -1},
+    "pledges_withdrawn": {"pledges_withdrawn": 1, "pledges_renewed": -1, RENEWED_LAPSED: 1},
     "check_ins": {"check_ins": 1},
     "actions_logged": {"actions_logged": 1},
     "recognitions": {"recognitions_awarded": 1, "recognitions_revoked": -1},
     "chapters_open": {"chapters_founded": 1, "chapters_closed": -1},
 }
-"""What stands at the end of a bucket: sums of counts since the beginning."""
+"""What stands at the end of a bucket: sums of counts since the beginning.
+
+Pledges stand in each state apart, made being the sum of the rest."""
 
 MAX_BUCKETS: Final = 10_000
 LAST_DAY: Final = date(9998, 12, 31)
@@ -103,7 +110,7 @@ class Milestone:
     detail: str | None
 
 
-class Timeline(Projection, name="timeline"):
+class Timeline(Projection, name="timeline", version=2):
     """Counts per day, and milestones."""
 
     def define(self) -> None:
@@ -141,9 +148,8 @@ class Timeline(Projection, name="timeline"):
         titles = self._titles(facts, changes)
         made = self._made(facts, changes)
         for fact in facts:
-            count = COUNTED.get(type(fact.event))
-            if count is not None:
-                changes.add(self.days, fact.occurred_at.astimezone(UTC).date(), **{count: 1})
+            if counts := counts_of(fact.event):
+                changes.add(self.days, fact.occurred_at.astimezone(UTC).date(), **dict.fromkeys(counts, 1))
             title = given_title(fact.event)
             if title is not None:
                 titles[fact.stream] = title
@@ -232,6 +238,14 @@ MARKED: Final = (
     Pledge.Made,
 )
 """The events that are, or can be, milestones."""
+
+
+def counts_of(event: Event) -> list[str]:
+    """Return the names of the counts that an event raises by one."""
+    counts = [COUNTED[type(event)]] if type(event) in COUNTED else []
+    if isinstance(event, Pledge.Renewed) and event.previous is PledgeState.LAPSED:
+        counts.append(RENEWED_LAPSED)
+    return counts
 
 
 def given_title(event: Event) -> str | None:

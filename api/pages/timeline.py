@@ -18,6 +18,7 @@ COLUMNS: Final = (
     ("pledges_made", "Pledges made"),
     ("check_ins", "Check-ins"),
     ("pledges_kept", "Kept"),
+    ("pledges_lapsed", "Lapsed"),
     ("pledges_withdrawn", "Withdrawn"),
     ("actions_logged", "Actions"),
     ("recognitions_awarded", "Recognitions"),

@@ -67,6 +67,25 @@ def test_buckets_before_which_something_happened_begin_with_its_totals(store: St
         assert not any(day.counts.values())
 
 
+def test_pledges_stand_in_each_state_apart_and_made_is_the_sum_of_the_rest(store: Store) -> None:
+    tell(store)
+    run = store.run
+    run("supporters.register", supporter="dora", at="2026-02-16T12:00:00Z")
+    dora = {"campaign": "listen", "ask": "daily", "supporter": "dora"}
+    run("pledges.make", **dora, at="2026-02-16T13:00:00Z")
+    run("pledges.lapse", **dora, at="2026-02-19T14:00:00Z")
+    run("pledges.make", **dora, at="2026-02-20T14:00:00Z")
+    run("pledges.withdraw", **dora, at="2026-02-21T14:00:00Z")
+    run("pledges.withdraw", **dora | {"supporter": "eve"}, at="2026-02-22T14:00:00Z")
+    store.catch_up()
+    with store.views() as views:
+        days = views[Timeline].buckets(views.connection, By.DAY, date(2026, 2, 17), date(2026, 2, 22))
+    states = ("active", "kept", "lapsed", "withdrawn")
+    stood = [[day.totals[f"pledges_{state}"] for state in states] for day in days]
+    assert stood == [[1, 1, 1, 1], [2, 1, 1, 0], [1, 1, 2, 0], [2, 1, 1, 0], [1, 1, 1, 1], [0, 1, 1, 2]]
+    assert all(day.totals["pledges_made"] == sum(row) for day, row in zip(days, stood, strict=True))
+
+
 def test_milestones_carry_the_title_of_their_time(store: Store) -> None:
     tell(store)
     store.catch_up()
