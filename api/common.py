@@ -127,7 +127,8 @@ def point(
         return AsOf(None, by)
     if as_of.isascii() and as_of.isdigit():
         return AsOf(min(int(as_of), 2**62), by)
-    return AsOf(store.reader.known_by(read_moment(as_of, "as_of")), by)
+    moment = read_moment(as_of, "as_of")
+    return AsOf(store.reader.known_by(moment), by, moment)
 
 
 Point = Annotated[AsOf, Depends(point)]

@@ -193,8 +193,9 @@ class Asked:
 
 
 def _day(store: Store, as_of: AsOf) -> date:
-    if as_of.occurred_by is not None:
-        return as_of.occurred_by.astimezone(UTC).date()
+    moment = as_of.occurred_by or as_of.recorded_by
+    if moment is not None:
+        return moment.astimezone(UTC).date()
     if as_of.position is not None:
         with store.engine.database.read() as connection:
             recorded: datetime | None = connection.scalar(

@@ -27,10 +27,14 @@ WAIT_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class AsOf:
-    """A point from which history is looked at: what was known by a position, and what had happened by a time."""
+    """A point from which history is looked at: what was known by a position, and what had happened by a time.
+
+    ``recorded_by`` is the time that the position was asked for by, if it was asked for by a time.
+    """
 
     position: int | None = None
     occurred_by: datetime | None = None
+    recorded_by: datetime | None = None
 
     @property
     def live(self) -> bool:

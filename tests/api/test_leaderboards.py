@@ -54,6 +54,13 @@ def test_windows(api: Api) -> None:
     assert [one["points"] for one in by["entries"]] == [2, 2, 2]
 
 
+def test_a_window_is_that_of_the_time_asked_for_even_where_nothing_was_recorded_lately(api: Api) -> None:
+    score(api)
+    found = api.get("/leaderboards/movement", {"window": "month", "as_of": "2999-05-31T23:30:00-02:00"})
+    assert (found["since"], found["until"]) == ("2999-06-01", "2999-06-30")
+    assert found["as_of"] == api.groundswell.engine.log.head()
+
+
 def test_chapters_as_teams_and_within(api: Api) -> None:
     score(api)
     assert [one["points"] for one in api.get("/leaderboards/chapters/lisbon")["entries"]] == [5, 3]
