@@ -23,7 +23,7 @@ from history.tables import events
 from projections.boards import Board, Scope
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
-from projections.counts import STATES
+from projections.counts import STATES, steps
 from projections.leaderboards import Leaderboards
 from projections.partnerships import Partnerships
 from projections.policies import Policies
@@ -88,7 +88,7 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
         before, then = _open(reader, since, stack)
         if then.position > now.position or _later(then.occurred_by, now.occurred_by):
             raise Invalid("history.backwards", "The first of the two points must be the earlier one.")
-        happened = Happened(_between(reader, then, now), _memberships(before))
+        happened = Happened(_between(reader, then, now), _memberships(before), _attributed(before, after))
         found: Json = {
             "from": _point(then),
             "to": _point(now),
@@ -146,13 +146,28 @@ def _memberships(views: Views) -> defaultdict[UUID, set[UUID]]:
     return found
 
 
+def _attributed(*points: Views) -> defaultdict[UUID, set[UUID]]:
+    found: defaultdict[UUID, set[UUID]] = defaultdict(set)
+    for views in points:
+        table = views[Partnerships].attributed
+        for row in views.connection.execute(sa.select(table.c.pledge, table.c.partnership)):
+            found[row.pledge].add(row.partnership)
+    return found
+
+
 class Happened:
     """The events between two points, by what they changed: ``by[name][subject]`` are positions.
 
     ``memberships`` are the chapters of each supporter as of the first point: an erasure ends them without naming them.
+    ``attributed`` are the partnerships that each pledge belongs to as of either point: its events do not name them.
     """
 
-    def __init__(self, facts: Iterable[Fact], memberships: defaultdict[UUID, set[UUID]]) -> None:
+    def __init__(
+        self,
+        facts: Iterable[Fact],
+        memberships: defaultdict[UUID, set[UUID]],
+        attributed: defaultdict[UUID, set[UUID]],
+    ) -> None:
         self.number = self.registered = self.erased = 0
         self.by: dict[str, dict[Subject, list[int]]] = defaultdict(lambda: defaultdict(list))
         for fact in facts:
@@ -167,6 +182,9 @@ class Happened:
                     memberships[fact.stream].add(chapter)
                 case Supporter.ChapterLeft(chapter=chapter):
                     memberships[fact.stream].discard(chapter)
+                case Pledge.Event() as event if steps(event):
+                    for partnership in attributed.get(fact.stream, ()):
+                        self.by["partnerships"][(str(partnership),)].append(fact.position)
             for name, *subject in subjects(fact):
                 self.by[name][tuple(map(str, subject))].append(fact.position)
 

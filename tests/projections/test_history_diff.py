@@ -87,6 +87,24 @@ def test_stages_members_and_awards(store: Store) -> None:
     assert found["supporters"] == {"new": 1, "erased": 1}
 
 
+def test_attributed_pledges_with_the_events_that_moved_them(store: Store) -> None:
+    for name, code in (("luna", "LUNA"), ("sol", "SOL")):
+        store.run("partnerships.propose", partnership=name, name=name, kind="media")
+        store.run("partnerships.agree", partnership=name, disclosure="None.")
+        store.run("partnerships.activate", partnership=name, referral=code)
+    store.run("supporters.register", supporter="eve")
+    start = store.head
+    made = store.run("pledges.make", **LISTEN, supporter="eve", referral="luna").positions
+    lapsed = store.run("pledges.lapse", **LISTEN, supporter="eve").positions
+    found = between(store, AsOf(position=start))
+    (luna,) = found["partnerships"]
+    assert (luna["name"], luna["events"], luna["positions"]) == ("luna", 2, [*made, *lapsed])
+    assert luna["changes"] == {"lapsed": {"from": 0, "to": 1}, "made": {"from": 0, "to": 1}}
+    again = store.run("pledges.make", **LISTEN, supporter="eve", referral="sol").positions
+    found = between(store, AsOf(position=lapsed[0]))
+    assert {one["name"]: one["positions"] for one in found["partnerships"]} == {"luna": [*again], "sol": [*again]}
+
+
 def test_between_two_points_of_the_past(store: Store) -> None:
     kept = store.run("pledges.keep", **LISTEN, supporter="ben").positions[0]
     store.run("pledges.withdraw", **LISTEN, supporter="anna")
