@@ -163,6 +163,9 @@ async def post_commands(
         answer = await submit(store, one)
         if answer.error is not None:
             raise answer.error
+        if answer.version is None and answer.positions:
+            stream = one.command.streams()[0]
+            answer.version = await run_in_threadpool(store.engine.log.version, stream, answer.positions[-1])
     except GroundswellError as error:
         metrics.commands(["rejected"])
         return of_error(error, **({"id": known_id[0]} if known_id else {}))

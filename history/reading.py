@@ -28,10 +28,12 @@ class Log:
         with self.database.read() as connection:
             return last_position(connection)
 
-    def version(self, stream: UUID) -> int:
-        """Return the version of a stream, 0 where it is empty."""
+    def version(self, stream: UUID, by: int | None = None) -> int:
+        """Return the version of a stream, now or as of a position; 0 where it was empty."""
+        query = sa.select(sa.func.max(events.c.version)).where(events.c.stream_id == stream)
+        if by is not None:
+            query = query.where(events.c.position <= by)
         with self.database.read() as connection:
-            query = sa.select(sa.func.max(events.c.version)).where(events.c.stream_id == stream)
             return connection.scalar(query) or 0
 
     def rows(self, connection: Connection, after: int, limit: int, *where: sa.ColumnElement[bool]) -> Sequence[Any]:
