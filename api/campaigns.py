@@ -1,5 +1,6 @@
 """Campaigns over HTTP."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -67,7 +68,7 @@ class Campaign(BaseModel):
     launched_at: datetime | None
     counts: Counts
     asks: list[Ask]
-    framings: list[Framing] = []
+    framings: list[Framing]
 
 
 class CampaignList(BaseModel):
@@ -108,7 +109,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-def as_campaign(row: Any, asks: Sequence[Any], framings: Sequence[Any] = ()) -> Campaign:  # noqa: ANN401 - a row
+def as_campaign(row: Any, asks: Sequence[Any], framings: Sequence[Any]) -> Campaign:  # noqa: ANN401 - a row
     """Return a row of the read model as an answer."""
     return Campaign(
         **{name: getattr(row, name) for name in Campaign.model_fields if name not in {"counts", "asks", "framings"}},
@@ -147,11 +148,15 @@ def list_campaigns(
         model = opened[Campaigns]
         rows = model.all(opened.connection, states=state, after=after, limit=limit + 1)
         page = rows[:limit]
-        asks: dict[UUID, list[Any]] = {row.id: [] for row in page}
-        for ask in model.asks_of(opened.connection, list(asks)):
+        asks: defaultdict[UUID, list[Any]] = defaultdict(list)
+        framings: defaultdict[UUID, list[Any]] = defaultdict(list)
+        ids = [row.id for row in page]
+        for ask in model.asks_of(opened.connection, ids):
             asks[ask.campaign].append(ask)
+        for framing in model.framings_of(opened.connection, ids):
+            framings[framing.campaign].append(framing)
         return CampaignList(
-            campaigns=[as_campaign(row, asks[row.id]) for row in page],
+            campaigns=[as_campaign(row, asks[row.id], framings[row.id]) for row in page],
             next=next_cursor(rows, limit),
             position=opened.position,
         )
@@ -171,4 +176,4 @@ def read_campaign(store: Store, response: Response, stale: Stale, as_of: Point, 
         if row is None or row.state is None:
             raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
         etag(store, response, key, as_of)
-        return as_campaign(row, model.asks_of(opened.connection, [key]), model.framings_of(opened.connection, key))
+        return as_campaign(row, model.asks_of(opened.connection, [key]), model.framings_of(opened.connection, [key]))

@@ -35,7 +35,7 @@ class Surroundings:
         if key not in self._campaigns:
             model = self.views[Campaigns]
             self._campaigns[key] = model.find(self._connection, key)
-            self._framings[key] = {row.locale: row.title for row in model.framings_of(self._connection, key)}
+            self._framings[key] = {row.locale: row.title for row in model.framings_of(self._connection, [key])}
             self._asks[key] = {row.ask: row for row in model.asks_of(self._connection, [key])}
         return self._campaigns[key]
 

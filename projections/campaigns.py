@@ -132,10 +132,10 @@ class Campaigns(Projection, name="campaigns"):
         query = sa.select(self.asks).where(self.asks.c.campaign.in_(campaigns))
         return connection.execute(query.order_by(self.asks.c.campaign, self.asks.c.number)).all()
 
-    def framings_of(self, connection: Connection, campaign: UUID) -> Sequence[Any]:
-        """Return the campaign's words in each language."""
-        query = sa.select(self.framings).where(self.framings.c.campaign == campaign).order_by(self.framings.c.locale)
-        return connection.execute(query).all()
+    def framings_of(self, connection: Connection, campaigns: Sequence[UUID]) -> Sequence[Any]:
+        """Return the campaigns' words in each language."""
+        query = sa.select(self.framings).where(self.framings.c.campaign.in_(campaigns))
+        return connection.execute(query.order_by(self.framings.c.campaign, self.framings.c.locale)).all()
 
 
 def _goal(goal: Any) -> dict[str, Any] | None:  # noqa: ANN401 - a Goal or None

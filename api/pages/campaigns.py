@@ -131,7 +131,7 @@ def campaign_page(
         row = model.find(opened.connection, key)
         if row is None or row.state is None:
             raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
-        framings = {f.locale: f for f in model.framings_of(opened.connection, key)}
+        framings = {f.locale: f for f in model.framings_of(opened.connection, [key])}
         asks = model.asks_of(opened.connection, [key])
         position = opened.position
     language = chosen_language(request, lang, framings)

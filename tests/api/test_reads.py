@@ -42,6 +42,16 @@ def test_paging_gives_each_item_once(
     assert api.get(path, {"as_of": 0}, role=Role.MANAGER)[key] == []
 
 
+def test_a_list_of_campaigns_has_all_that_each_one_answers_alone(api: Api) -> None:
+    for name in ("spring", "autumn"):
+        api.run("campaigns.draft", campaign=name, title=name)
+        api.run("campaigns.add_ask", campaign=name, ask="a", statement="S", kind="once")
+        api.run("campaigns.frame", campaign=name, locale="es", title=f"{name} en español")
+    listed = {one["reference"]: one for one in api.pages("/campaigns", "campaigns")}
+    assert listed == {name: api.get(f"/campaigns/{name}") for name in ("spring", "autumn")}
+    assert [one["title"] for one in listed["spring"]["framings"]] == ["spring en español"]
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [
