@@ -17,7 +17,7 @@ demo: install ## fill a demonstration movement (once) and serve it on http://127
 	@exec $(BIN)/groundswell demo --serve
 
 test: $(VENV)/.installed-dev ## run the whole test suite, PostgreSQL included
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
 check: $(VENV)/.installed-dev ## run linters and types
 	@$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """What all tests share: databases and data."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,3 +46,16 @@ def shared_data() -> Path:
     if not _SHARED_DATA.is_dir():
         pytest.skip(f"the shared data is not on this machine: {_SHARED_DATA}")
     return _SHARED_DATA
+
+
+LONGEST = ("test_real_input.py", "test_story.py", "test_writer.py")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Let each worker take whole files, the longest first; the real input on two databases counts as two files."""
+    for item in items:
+        database = re.search(r"sqlite|postgresql", item.name) if item.path.name == LONGEST[0] else None
+        item.add_marker(pytest.mark.xdist_group(f"{item.path}{database[0] if database else ''}"))
+    yield
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

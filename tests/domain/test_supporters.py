@@ -1,9 +1,13 @@
+import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from domain.chapters import Close, Found
-from domain.kernel import identify
+from domain.kernel import Invalid, identify
 from domain.slices import Command
 from domain.supporters import (
     Amend,
@@ -17,6 +21,7 @@ from domain.supporters import (
     SetDigest,
     SetVisibility,
     Supporter,
+    check_email,
 )
 from tests.domain.story import given, happened
 
@@ -26,6 +31,7 @@ CHAPTERS = (Found(chapter="lisbon", name="Lisbon"), Found(chapter="porto", name=
 REGISTER = Register(supporter="anna", email="anna@example.org", name="Anna", time_zone="Europe/Lisbon")
 CLOSED = Close(chapter="porto")
 ERASE = Erase(supporter="anna")
+VERDICTS = {"VALID_CATEGORY": 14, "DNSWARN": 8, "ERR": 66}
 
 
 def test_register_with_everything() -> None:
@@ -89,6 +95,19 @@ def test_amending_the_chapter_leaves_the_present_one_and_joins_the_new_one() -> 
     story.when(Amend(supporter="anna", chapter="lisbon")).then(happened(Supporter.ChapterJoined, chapter=LISBON))
 
 
+def test_the_chapter_amended_to_becomes_home_even_for_a_member_of_long() -> None:
+    braga = Found(chapter="braga", name="Braga")
+    story = given(*CHAPTERS, braga, Register(supporter="anna", chapter="lisbon"))
+    story.and_given(JoinChapter(supporter="anna", chapter="braga"), JoinChapter(supporter="anna", chapter="porto"))
+    amend = Amend(supporter="anna", chapter="lisbon")
+    story.when(amend).then(
+        happened(Supporter.ChapterLeft, chapter=PORTO),
+        happened(Supporter.ChapterLeft, chapter=LISBON),
+        happened(Supporter.ChapterJoined, chapter=LISBON),
+    ).when(amend).refused("supporter.unchanged")
+    assert story.stage.get(Supporter, ANNA).chapters == [identify("chapter", "braga"), LISBON]
+
+
 def test_preferences() -> None:
     story = given(REGISTER)
     story.when(RecordConsent(supporter="anna", topic="digest", granted=True, wording="Yes, write to me")).then(
@@ -136,6 +155,29 @@ def test_erase_forgets_what_the_person_gave() -> None:
 def test_a_day_belongs_to_the_person(zone: str | None, at: datetime, day: date) -> None:
     story = given(Register(supporter="anna", time_zone=zone))
     assert story.stage.get(Supporter, ANNA).local_day(at) == day
+
+
+def verdicts(shared_data: Path) -> Iterator[tuple[str, str]]:
+    """Yield addresses with what RFC 5321 and 5322 make of them; control characters are written as their pictures."""
+    file = shared_data / "import-torture" / "email-isemail" / "tests.xml"
+    for test in ET.parse(file).iter("test"):  # noqa: S314 - a file of ours
+        address = test.findtext("address") or ""
+        yield re.sub("[\u2400-\u241f]", lambda c: chr(ord(c[0]) - 0x2400), address), test.findtext("category") or ""
+
+
+def test_an_address_is_refused_where_it_is_malformed_and_only_there(shared_data: Path) -> None:
+    found = {verdict: [a for a, v in verdicts(shared_data) if v == f"ISEMAIL_{verdict}"] for verdict in VERDICTS}
+    assert {verdict: len(addresses) for verdict, addresses in found.items()} == VERDICTS
+    for address in (*found["VALID_CATEGORY"], *found["DNSWARN"]):
+        assert check_email(address)
+    for address in found["ERR"]:
+        with pytest.raises(Invalid, match="not an e-mail address"):
+            check_email(address)
+
+
+@pytest.mark.parametrize("domain", ["example.test", "nobody.invalid", "office.local", "localhost"])
+def test_an_address_that_mail_never_leaves_for_is_not_malformed(domain: str) -> None:
+    assert check_email(f"anna@{domain}") == f"anna@{domain}"
 
 
 @pytest.mark.parametrize(

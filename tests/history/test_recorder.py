@@ -1,5 +1,6 @@
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,15 @@ def database(database_url: str) -> Iterator[Database]:
     database.close()
 
 
+@contextmanager
+def all_threads_ended() -> Iterator[None]:
+    """The library's suites leave readers running, which would be cut off from a database that is closed."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+
+
 class _OnADatabase:
     """Gives the library's suites, which are unittest's, a new database for each test."""
 
@@ -31,7 +41,8 @@ class _OnADatabase:
     def _prepare(self, tmp_path: Path) -> Iterator[None]:
         with ExitStack() as self._databases:
             self._new_url: Callable[[], str] = lambda: f"sqlite:///{tmp_path / uuid4().hex}.sqlite3"
-            yield
+            with all_threads_ended():
+                yield
 
     def _database(self) -> Database:
         database = Database(self._new_url())
@@ -45,7 +56,8 @@ class _OnPostgresql(_OnADatabase):
     def _prepare(self, new_database: Callable[[], str]) -> Iterator[None]:
         with ExitStack() as self._databases:
             self._new_url = new_database
-            yield
+            with all_threads_ended():
+                yield
 
 
 class TestStreamsOnSqlite(_OnADatabase, AggregateRecorderTestCase):
