@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from domain.chapters import Chapter
 from domain.kernel import (
@@ -35,6 +35,7 @@ from domain.kernel import (
 )
 from domain.slices import Command, Slice, changes
 
+SPECIAL_USE_DOMAIN_NAMES.clear()  # the library's own way to have it judge the form of an address, not its use
 FindableText = Annotated[str | Sealed | Erased | Unset | None, PERSONAL, FINDABLE]
 UTC_NAME = "UTC"
 
@@ -162,11 +163,13 @@ class Supporter(Aggregate, prefix="supporters"):
         wanted = identify("chapter", command.chapter) if command.chapter else None
         if wanted == home:
             return []
-        leave: list[tuple[type[Supporter.Event], UUID]] = [(self.ChapterLeft, home)] if home else []
-        join: list[tuple[type[Supporter.Event], UUID]] = (
-            [(self.ChapterJoined, wanted)] if wanted and wanted not in self.chapters else []
-        )
-        return leave + join
+        moves: list[tuple[type[Supporter.Event], UUID]] = [(self.ChapterLeft, home)] if home else []
+        left = self.chapters[:-1]
+        if wanted and wanted in left[:-1]:  # home is the chapter joined last
+            moves.append((self.ChapterLeft, wanted))
+        if wanted and wanted not in left[-1:]:
+            moves.append((self.ChapterJoined, wanted))
+        return moves
 
     def confirm_email(self) -> None:
         """Note that the address was shown to be the supporter's own."""
@@ -200,9 +203,13 @@ class Supporter(Aggregate, prefix="supporters"):
 
 
 def check_email(address: str) -> str:
-    """Return the address in its normal form; raise Invalid where it is malformed (RFC 5321, 5322, 6531)."""
+    """Return the address in its normal form; raise Invalid where it is malformed (RFC 5321, 5322, 6531).
+
+    Quoted local parts, comments and address literals are refused too. Whether mail arrives is for its confirmation to
+    show: a name such as ``localhost`` or ``example.test`` is well-formed.
+    """
     try:
-        return validate_email(address, check_deliverability=False).normalized
+        return validate_email(address, check_deliverability=False, globally_deliverable=False).normalized
     except EmailNotValidError:
         raise Invalid("email.malformed", "That is not an e-mail address.") from None
 
