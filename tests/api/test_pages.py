@@ -13,9 +13,10 @@ from fastapi.testclient import TestClient
 from api.accounts import Role
 from api.app import create_app
 from api.bootstrap import Groundswell, open_groundswell
+from api.pages import boards, campaigns
 from api.settings import Settings
 from domain.kernel import Actor
-from history.envelope import Envelope
+from history.envelope import Envelope, new_id
 
 SETTING: list[tuple[str, dict[str, Any]]] = [
     ("campaigns.draft", {"campaign": "listening", "title": "Ten <minutes>", "summary": "Listen.\nEvery day.",
@@ -47,10 +48,8 @@ class Text(HTMLParser):
 
 def run(groundswell: Groundswell, commands: list[tuple[str, dict[str, Any]]]) -> None:
     requests = [
-        groundswell.engine.catalogue.request(
-            Envelope(id=f"{name}:{number}", command=name, data=data), Actor("system", "test")
-        )
-        for number, (name, data) in enumerate(commands)
+        groundswell.engine.catalogue.request(Envelope(id=new_id(), command=name, data=data), Actor("system", "test"))
+        for name, data in commands
     ]
     assert [answer.error for answer in groundswell.engine.write(requests)] == [None] * len(commands)
     groundswell.catch_up()
@@ -195,25 +194,64 @@ def test_what_is_not_there_is_a_page_for_people_and_a_problem_for_programs(brows
     assert browser.get("/api/v1/campaigns/nothing").json()["code"] == "campaign.unknown"
 
 
-def test_naughty_strings_are_escaped_on_the_pages(
-    groundswell: Groundswell, browser: TestClient, shared_data: Path
+def named(who: str, text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Commands by which everything that a page names is called by the text."""
+    return [
+        ("campaigns.draft", {"campaign": who, "title": text, "hashtag": text, "goal": {"count": 9, "unit": text}}),
+        ("campaigns.add_ask", {"campaign": who, "ask": "a", "kind": "once", "statement": text}),
+        ("campaigns.add_ask", {"campaign": who, "ask": "b", "kind": "once", "statement": text}),
+        ("campaigns.frame", {"campaign": who, "locale": "es", "title": text, "summary": text}),
+        ("campaigns.launch", {"campaign": who}),
+        ("chapters.found", {"chapter": who, "name": text}),
+        ("partnerships.propose", {"partnership": who, "name": text, "kind": "media"}),
+        ("partnerships.agree", {"partnership": who, "disclosure": text}),
+        ("partnerships.activate", {"partnership": who, "referral": who}),
+        ("policies.track", {"policy": who, "title": text, "kind": "bill"}),
+        ("policies.conclude", {"policy": who, "outcome": "won", "on": "2026-01-01"}),
+        ("supporters.register", {"supporter": who, "name": text, "chapter": who}),
+        ("supporters.set_visibility", {"supporter": who, "public": True}),
+        ("pledges.make", {"campaign": who, "ask": "a", "supporter": who, "referral": who}),
+    ]
+
+
+class Elements(HTMLParser):
+    """Collects which elements there are, with which attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: set[tuple[str, ...]] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add((tag, *(name for name, _ in attrs)))
+
+
+def test_naughty_strings_are_text_on_every_page_that_names_something(
+    groundswell: Groundswell, browser: TestClient, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strings = json.loads((shared_data / "import-torture/naughty-strings/blns.json").read_text())
-    harmless = [s for s in strings if s.strip() and not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in s)][:300]
-    run(
-        groundswell,
-        [
-            ("campaigns.draft", {"campaign": "naughty", "title": "Naughty"}),
-            *(
-                ("campaigns.add_ask", {"campaign": "naughty", "ask": f"a{n}", "kind": "once", "statement": s})
-                for n, s in enumerate(harmless)
-            ),
-            ("campaigns.launch", {"campaign": "naughty"}),
-        ],
-    )
-    seen = Text(browser.get("/campaigns/naughty").text).seen
-    for string in harmless:
-        assert unicodedata.normalize("NFC", string) in seen
+    plain = [s for s in strings if s.strip() and not any(ord(c) < 32 or 127 <= ord(c) < 160 for c in s)]
+    texts = [text for text in dict.fromkeys(plain) if len(text) <= 300]
+    assert len(texts) > 440
+    pages = ["/", "/timeline", "/boards/movement", "/boards/chapters", "/boards/partnerships", "/staff"]
+    pages += ["/campaigns/w0", "/campaigns/w0?lang=es", "/boards/campaigns/w0", "/boards/chapters/w0"]
+    headers = {"Authorization": f"Bearer {groundswell.accounts.create_token('test', Role.MANAGER)[1]}"}
+    run(groundswell, named("w0", "harmless"))
+    usual = {path: Elements(browser.get(path, headers=headers).text).found for path in pages}
+    for module, limit in ((boards, "SHOWN"), (campaigns, "CARDS"), (campaigns, "LATELY")):
+        monkeypatch.setattr(module, limit, 10_000)
+    run(groundswell, [each for number, text in enumerate(texts, start=1) for each in named(f"w{number}", text)])
+    for path in pages[:5]:
+        html = browser.get(path).text
+        seen = Text(html).seen
+        assert [text for text in texts if unicodedata.normalize("NFC", text) not in seen] == []
+        assert Elements(html).found <= usual[path]
+    assert Elements(browser.get("/staff", headers=headers).text).found <= usual["/staff"]
+    for number, text in list(enumerate(texts, start=1))[::7]:
+        for path in pages[6:]:
+            html = browser.get(path.replace("w0", f"w{number}"), headers=headers).text
+            assert unicodedata.normalize("NFC", text) in Text(html).seen
+            assert Elements(html).found <= usual[path]
 
 
 def test_the_reference_shows_every_route_without_script(browser: TestClient) -> None:
