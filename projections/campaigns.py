@@ -13,7 +13,7 @@ from domain.pledges import Pledge
 from domain.slices import Fact
 from history.tables import Moment
 from projections.changes import Changes
-from projections.counts import count_columns, counts, steps
+from projections.counts import STATES, count_columns, counts, steps
 from projections.projection import Json, Projection, given, on
 
 __all__ = ["Campaigns", "counts"]
@@ -122,6 +122,12 @@ class Campaigns(Projection, name="campaigns"):
         if after is not None:
             query = query.where(self.campaigns.c.id > after)
         return connection.execute(query).all()
+
+    def totals(self, connection: Connection) -> tuple[int, dict[str, int]]:
+        """Return how many campaigns there are, and the five counts of all their pledges."""
+        sums = (sa.func.coalesce(sa.func.sum(self.campaigns.c[state]), 0).label(state) for state in STATES)
+        row = connection.execute(sa.select(sa.func.count().label("number"), *sums).select_from(self.campaigns)).one()
+        return row.number, {name: int(count) for name, count in counts(row).items()}
 
     def find(self, connection: Connection, campaign: UUID) -> Any | None:  # noqa: ANN401 - a row of the campaigns table
         """Return one campaign, or None."""

@@ -18,6 +18,7 @@ from projections.views import Views
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
+CAMPAIGNS: Final = 100
 LATEST: Final = 12
 HIDDEN: Final = "—"
 
@@ -32,12 +33,13 @@ def overview(store: Store, response: Response, stale: Stale, caller: MaybeCaller
     facts = store.engine.log.facts(max(0, head - LATEST), LATEST)
     with views(store, response, stale) as opened:
         connection = opened.connection
-        campaigns = opened[Campaigns].all(connection, limit=100)
+        campaigns = opened[Campaigns].all(connection, limit=CAMPAIGNS)
+        number, pledges = opened[Campaigns].totals(connection)
         totals = [
             ("Supporters", opened[Supporters].count(connection)),
             ("Chapters", opened[Chapters].count(connection)),
-            ("Campaigns", len(campaigns)),
-            ("Pledges made", sum(c.active + c.kept + c.lapsed + c.withdrawn for c in campaigns)),
+            ("Campaigns", number),
+            ("Pledges made", pledges["made"]),
             ("Events", head),
         ]
         return page(

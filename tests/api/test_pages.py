@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from api.accounts import Role
 from api.app import create_app
 from api.bootstrap import Groundswell, open_groundswell
-from api.pages import boards, campaigns
+from api.pages import boards, campaigns, staff
 from api.settings import Settings
 from domain.kernel import Actor
 from history.envelope import Envelope, new_id
@@ -171,6 +171,17 @@ def test_staff_sign_in_with_a_link_that_works_once(groundswell: Groundswell, bro
     assert browser.get("/staff").headers["cache-control"] == "no-store"
     browser.post("/signout")
     assert text(browser, "/staff").startswith("Sign in")
+
+
+def test_the_overview_counts_all_campaigns_and_pledges_also_those_it_has_no_room_for(
+    groundswell: Groundswell, browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staff, "CAMPAIGNS", 2)
+    run(groundswell, [each for who in ("a", "b", "c") for each in named(who, f"Campaign {who}")])
+    sign_in(groundswell, browser, Role.MANAGER)
+    page = text(browser, "/staff")
+    assert "Campaigns3" in page
+    assert "Pledges made3" in page
 
 
 def test_an_auditor_sees_no_names(groundswell: Groundswell, browser: TestClient) -> None:
