@@ -118,6 +118,8 @@ class Circumstances:
                 member.chapters = (*member.chapters, chapter)
             case Supporter.ChapterLeft(chapter=chapter):
                 member.chapters = tuple(each for each in member.chapters if each != chapter)
+            case Supporter.Erased():
+                member.chapters = ()
         if before != (member.time_zone, member.chapters):
             table, chapters = self.tables.members, write_ids(member.chapters)
             self.changes.put(table, event.person, time_zone=member.time_zone, chapters=chapters)

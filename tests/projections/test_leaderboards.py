@@ -217,6 +217,18 @@ def test_the_erased_keep_their_points(store: Store) -> None:
     assert points(store) == {"anna": 1}
 
 
+def test_the_erased_are_members_of_no_chapter_any_more(store: Store) -> None:
+    store.run("supporters.join_chapter", supporter="anna", chapter="lisbon")
+    store.run("pledges.make", **LISTEN, supporter="anna")
+    store.run("supporters.erase", supporter="anna", reason="asked")
+    store.run("pledges.keep", **LISTEN, supporter="anna")
+    assert points(store) == {"anna": 11}
+    lisbon = identify("chapter", "lisbon")
+    assert points(store, Board(Scope.CHAPTER, lisbon)) == {"anna": 1}
+    store.run("pledges.make", **LISTEN | {"campaign": "talk"}, supporter="ben")
+    assert compare(store.runner, [Leaderboards]) == []
+
+
 def test_boards_as_they_were(store: Store) -> None:
     store.run("pledges.make", **LISTEN, supporter="anna")
     before = store.head
