@@ -20,6 +20,7 @@ from projections.counts import STATES, steps
 
 COUNTED: Final = (Pledge.Made, Pledge.Renewed, Pledge.Kept, Pledge.Lapsed, Pledge.Withdrawn, Pledge.CheckedIn)
 MEMBERS: Final = (Supporter.ChapterJoined, Supporter.ChapterLeft)
+MOVES: Final = tuple(event.TOPIC for event in MEMBERS)
 TOLD: Final = (
     Campaign.Launched,
     Campaign.Paused,
@@ -29,7 +30,7 @@ TOLD: Final = (
     Policy.Concluded,
 )
 PERSONAL: Final = (Recognition.Awarded, Recognition.Revoked, Action.ResponseRecorded)
-TOPICS: Final = tuple(event.TOPIC for event in (*COUNTED, *MEMBERS, *TOLD, *PERSONAL))
+TOPICS: Final = tuple(event.TOPIC for event in (*COUNTED, *MEMBERS, Supporter.Erased, *TOLD, *PERSONAL))
 
 Range = tuple[int, int]
 """(from, to]: two positions."""
@@ -123,8 +124,23 @@ class Movement:
         elif isinstance(event, MEMBERS):
             amount = 1 if isinstance(event, Supporter.ChapterJoined) else -1
             self._sums[event.chapter, MEMBERSHIPS].add(fact.position, amount)
+        elif isinstance(event, Supporter.Erased):
+            for chapter in self._chapters(fact):
+                self._sums[chapter, MEMBERSHIPS].add(fact.position, -1)
         elif isinstance(event, PERSONAL):
             if event.supporter is not None:
                 self._facts[event.supporter].append(fact)
         else:
             self._facts[fact.stream].append(fact)
+
+    def _chapters(self, erased: Fact) -> set[UUID]:
+        """Return the chapters that an erased supporter was a member of: the erasure does not name them."""
+        own = events.c.stream_id == erased.stream, events.c.topic.in_(MOVES), events.c.position < erased.position
+        found: set[UUID] = set()
+        for fact in self._log.follow(*own):
+            match fact.event:
+                case Supporter.ChapterJoined(chapter=chapter):
+                    found.add(chapter)
+                case Supporter.ChapterLeft(chapter=chapter):
+                    found.discard(chapter)
+        return found

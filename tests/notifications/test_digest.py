@@ -19,7 +19,7 @@ import notifications
 from domain.kernel import Invalid, Unknown, identify
 from notifications.digest import SUBJECT_LENGTH, Digest, Subject, one_line
 from notifications.language import Language, catalogue, languages
-from notifications.movement import CHECK_INS, Movement
+from notifications.movement import CHECK_INS, MEMBERSHIPS, Movement
 from projections.leaderboards import Leaderboards
 from tests.support.mails import ANNA, MONDAY, campaign, join, service, tell
 from tests.support.store import KINDS, START, Store
@@ -358,6 +358,19 @@ def test_a_digest_of_very_much_stays_below_what_mail_programs_cut_off(store: Sto
 
 
 # --- the shared reading ---
+
+
+def test_members_who_are_erased_are_counted_as_gone(store: Store) -> None:
+    store.run("chapters.found", chapter="braga", name="Braga")
+    store.run("supporters.register", supporter="zoe", chapter="braga")
+    store.run("chapters.found", chapter="faro", name="Faro")
+    store.run("supporters.amend", supporter="zoe", chapter="faro")
+    before = store.head
+    (erased,) = store.run("supporters.erase", supporter="zoe", reason="asked").positions
+    movement = Movement(store.engine.log, before, store.head)
+    of, braga, faro = (before, store.head), identify("chapter", "braga"), identify("chapter", "faro")
+    assert (movement.change(faro, MEMBERSHIPS, of), movement.behind(faro, of)) == (-1, (erased,))
+    assert (movement.change(braga, MEMBERSHIPS, of), movement.behind(braga, of)) == (0, ())
 
 
 def test_movement_reads_forwards_and_backwards_to_the_same(store: Store) -> None:
