@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Column, Table, Text, Uuid
 
 from domain.kernel import Event, Unset, zone
-from domain.partnerships import ReferralCode, referral_id
 from domain.pledges import Pledge
+from domain.referrals import ReferralCode, referral_id
 from domain.scoring import SCORABLE
 from domain.slices import Fact
 from domain.supporters import UTC_NAME, Supporter

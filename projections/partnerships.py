@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
 from domain.kernel import Event
-from domain.partnerships import Partnership, ReferralCode
+from domain.partnerships import Partnership
 from domain.pledges import Pledge
+from domain.referrals import ReferralCode
 from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes

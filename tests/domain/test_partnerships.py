@@ -17,11 +17,10 @@ from domain.partnerships import (
     PartnershipKind,
     PartnershipState,
     Propose,
-    ReferralCode,
     RejectDeliverable,
     SubmitDeliverable,
-    referral_id,
 )
+from domain.referrals import ReferralCode, referral_id
 from domain.slices import Command
 from tests.domain.story import Happened, given, happened
 

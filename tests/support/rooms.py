@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
 
+import sqlalchemy as sa
+
 from domain import campaigns, chapters, pledges, supporters
 from domain.kernel import Actor, Aggregate, Conflict, Context, Reference, Stage, identify, now
 from domain.slices import Command, Reaction, Slice
@@ -15,6 +17,7 @@ from history.envelope import Request, own_request
 
 RoomRef = Annotated[str, Reference("room")]
 TESTER: Final = Actor("system", "test")
+ANNA = identify("supporter", "anna")
 
 
 class Room(Aggregate, prefix="rooms"):
@@ -123,3 +126,25 @@ def people(engine: Engine, room: str = "hall") -> list[str]:
     stream = identify("room", room)
     facts: Sequence[object] = [f.event for f in engine.log.follow() if f.stream == stream]
     return [event.who for event in facts if isinstance(event, Room.Entered)]
+
+
+def positions(engine: Engine) -> list[int]:
+    return [fact.position for fact in engine.log.follow()]
+
+
+def count(engine: Engine, table: sa.Table) -> int:
+    with engine.database.read() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+class Blocked:
+    """Holds the append lock of a store, so that what is submitted has to wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._lock = engine.database.append()
+
+    def __enter__(self) -> None:
+        self._lock.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.__exit__(None, None, None)

@@ -1,0 +1,164 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from domain.kernel import Unavailable
+from history.engine import Engine
+from history.envelope import Request
+from history.tables import commands
+from tests.support.rooms import Blocked, Count, ask, count, engine_at, enter, outcomes, people, positions
+
+
+def trouble(engine: Engine, *requests: Request) -> str:
+    with pytest.raises(Unavailable) as unavailable:
+        engine.write(list(requests))
+    assert people(engine) == ["anna"]
+    assert count(engine, commands) == 1
+    return unavailable.value.code
+
+
+def test_a_store_that_another_holds_is_locked(database_url: str, tmp_path: Path) -> None:
+    with engine_at(database_url, tmp_path, busy_seconds=0.2) as engine, engine_at(database_url, tmp_path) as other:
+        outcomes(engine, enter("anna"))
+        with Blocked(other):
+            assert trouble(engine, enter("ben")) == "store.locked"
+        assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+
+
+def test_a_full_disk_is_said_and_nothing_is_recorded(engine: Engine) -> None:
+    outcomes(engine, enter("anna"))
+    engine.database.engine.dispose()
+    hook: Callable[..., None]
+    if engine.database.is_sqlite:
+
+        def hook(connection: Any, _record: object) -> None:  # noqa: ANN401
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+        sa.event.listen(engine.database.engine, "connect", hook)
+        name = "connect"
+    else:
+
+        def hook(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            if "INSERT INTO commands" in statement:
+                raise psycopg.errors.DiskFull
+
+        name = "before_cursor_execute"
+        sa.event.listen(engine.database.engine, name, hook)
+    assert trouble(engine, *(enter(f"{n}" * 10_000) for n in range(9))) == "store.full"
+    sa.event.remove(engine.database.engine, name, hook)
+    engine.database.engine.dispose()
+    assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+    assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
+
+
+def test_a_read_only_store_is_said(engine: Engine) -> None:
+    outcomes(engine, enter("anna"))
+    engine.database.engine.dispose()
+    setting = "PRAGMA query_only = ON" if engine.database.is_sqlite else "SET default_transaction_read_only = on"
+
+    def hook(connection: Any, _record: object) -> None:  # noqa: ANN401
+        connection.execute(setting)
+        if not engine.database.is_sqlite:
+            connection.commit()
+
+    sa.event.listen(engine.database.engine, "connect", hook)
+    assert trouble(engine, enter("ben")) == "store.read_only"
+
+
+@pytest.mark.parametrize("took_hold", [True, False])
+def test_a_commit_that_is_not_answered_is_looked_up(
+    new_database: Callable[[], str], tmp_path: Path, *, took_hold: bool
+) -> None:
+    with engine_at(new_database(), tmp_path) as engine:
+        assert outcomes(engine, enter("anna")) == ["accepted"]
+        cut = CutCommit(engine, took_hold=took_hold)
+        batch = [enter("anna"), ask(Count(room="new")), enter("ben"), enter("ben"), enter("cleo", "new")]
+        answers = engine.write(batch)
+        assert cut.cuts == 1
+        assert [a.status for a in answers] == ["repeated", "rejected", "accepted", "repeated", "accepted"]
+        assert [a.positions for a in answers] == [[1, 2], [], [3], [3], [4, 5]]
+        assert people(engine) == ["anna", "ben"]
+        assert positions(engine) == [1, 2, 3, 4, 5]
+        assert outcomes(engine, *batch) == ["repeated", "accepted", "repeated", "repeated", "repeated"]
+
+
+def test_a_commit_that_is_never_answered_is_said_and_may_be_sent_again(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    with engine_at(new_database(), tmp_path) as engine:
+        outcomes(engine, enter("anna"))
+        cut = CutCommit(engine, took_hold=False, times=3)
+        with pytest.raises(Unavailable) as unavailable:
+            engine.write([enter("ben")])
+        assert unavailable.value.code == "store.unreachable"
+        cut.times = 0
+        assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+        assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
+
+
+def test_a_commit_of_the_same_id_by_another_is_not_taken_for_ours(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    url = new_database()
+    with engine_at(url, tmp_path) as engine, engine_at(url, tmp_path) as other:
+        CutCommit(engine, took_hold=False, then=lambda: outcomes(other, enter("ben")))
+        assert outcomes(engine, enter("ben"), enter("cleo")) == ["repeated", "accepted"]
+        assert people(engine) == ["ben", "cleo"]
+
+
+def test_a_commit_that_took_hold_counts_whatever_went_wrong_after_it(engine: Engine) -> None:
+    """On SQLite and PostgreSQL, and for an error that is not the driver's."""
+    cut = CutCommit(engine, took_hold=True, error=MemoryError())
+    assert outcomes(engine, enter("anna"), enter("ben")) == ["accepted", "accepted"]
+    assert cut.cuts == 1
+    assert people(engine) == ["anna", "ben"]
+
+
+class CutCommit:
+    """Cuts the connection at a commit, before or after it took hold."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        took_hold: bool,
+        times: int = 1,
+        then: Callable[[], object] = lambda: None,
+        error: Exception | None = None,
+    ) -> None:
+        self.times, self.cuts = times, 0
+        dialect = engine.database.engine.dialect
+        commit = dialect.do_commit
+
+        def do_commit(connection: Any) -> None:  # noqa: ANN401
+            if self.cuts >= self.times:
+                commit(connection)
+                return
+            self.cuts += 1
+            if took_hold:
+                commit(connection)
+            if error is not None:
+                raise error
+            connection.dbapi_connection.close()
+            then()
+            message = "server closed the connection unexpectedly"
+            raise psycopg.OperationalError(message)
+
+        dialect.do_commit = do_commit  # type: ignore[method-assign, assignment]
+
+
+def test_a_server_that_ends_our_connections_is_found_again(new_database: Callable[[], str], tmp_path: Path) -> None:
+    url = new_database()
+    with engine_at(url, tmp_path) as engine:
+        outcomes(engine, enter("anna"))
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
