@@ -1,6 +1,7 @@
 """Given, when, then: a stage in memory, and what every command must respect whatever it decides."""
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -107,7 +108,9 @@ class Story:
         for aggregate in self.stage.aggregates.values():
             events = aggregate.collect(context)
             if events:
-                assert type(aggregate).__module__ == type(command).__module__, "a command changed another slice"
+                assert type(aggregate) in sys.modules[type(command).__module__].SLICE.aggregates, (
+                    "a command changed another slice"
+                )
             for event in events:
                 fact = Fact(
                     position=len(self.facts) + 1,
