@@ -13,7 +13,8 @@ from api.common import PAGE_SIZE, Cursor, Limit, Named, Point, Stale, Store, cur
 from api.openapi import answers
 from domain.campaigns import CampaignState
 from domain.kernel import Unknown, identify
-from projections.campaigns import Campaigns, counts
+from projections.campaigns import Campaigns
+from projections.counts import counts
 
 router = APIRouter(tags=["campaigns"])
 

@@ -17,12 +17,11 @@ from pydantic import BeforeValidator
 from api.accounts import Caller, Unauthenticated
 from api.bootstrap import Groundswell
 from api.paths import SLASH
-from domain.kernel import MAX_REFERENCE, Actor, Context, Erased, Invalid, now
-from domain.slices import Command
+from domain.kernel import MAX_REFERENCE, Actor, Erased, Invalid
 from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest
-from history.envelope import new_id, own_request, read_moment
+from history.envelope import read_moment
 from projections.projection import Projection
 from projections.views import PRESENT, AsOf, Views
 
@@ -243,31 +242,9 @@ def expected_version(if_match: str | None) -> int | None:
     return int(found[1] or found[2])
 
 
-def request_of(
-    command: Command,
-    actor: Actor,
-    *,
-    command_id: str | None = None,
-    reason: str | None = None,
-    at: Any = None,  # noqa: ANN401
-) -> CommandRequest:
-    """Make the request of a command that a page or a form gives."""
-    chosen = command_id or new_id()
-    context = Context(actor=actor, at=at or now(), command_id=chosen, correlation_id=chosen, reason=reason)
-    return own_request(command, context)
-
-
 async def submit(store: Groundswell, request: CommandRequest) -> Answer:
     """Hand a command to the writer and await its answer, without holding a thread."""
     return await asyncio.wrap_future(store.engine.writer.submit(request))
-
-
-async def accepted(store: Groundswell, request: CommandRequest) -> Answer:
-    """Await the answer; raise the refusal where there is one."""
-    answer = await submit(store, request)
-    if answer.error is not None:
-        raise answer.error
-    return answer
 
 
 def answer_json(answer: Answer, status: int = 200) -> JSONResponse:

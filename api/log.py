@@ -25,7 +25,6 @@ RECEIPT: Final = (
     "c2sp.org/tlog-proof@v1\nextra eyJhY3RvciI6InN0YWZmOmFubiJ9\nindex 16\n"
     "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n" + NOTE
 )
-TEXT: Final = "text/plain; charset=utf-8"
 BYTES: Final = "application/octet-stream"
 FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 

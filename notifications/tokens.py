@@ -22,13 +22,11 @@ class Purpose(StrEnum):
 
     CONFIRM = "confirm"
     UNSUBSCRIBE = "unsubscribe"
-    VIEW = "view"
 
 
 LASTS: Final = {
     Purpose.CONFIRM: timedelta(days=14),
     Purpose.UNSUBSCRIBE: timedelta(days=400),
-    Purpose.VIEW: timedelta(days=90),
 }
 
 

@@ -16,8 +16,6 @@ from projections.changes import Changes
 from projections.counts import STATES, count_columns, counts, steps
 from projections.projection import Json, Projection, given, on
 
-__all__ = ["Campaigns", "counts"]
-
 
 class Campaigns(Projection, name="campaigns"):
     """Every campaign with its words, asks and counts."""
