@@ -11,7 +11,7 @@ from domain.actions import Action
 from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
-from projections.projection import Projection, SealedText, given, on, sealed
+from projections.projection import Projection, SealedText, given, newest, on, sealed
 
 
 class Actions(Projection, name="actions"):
@@ -80,7 +80,7 @@ class Actions(Projection, name="actions"):
         self, connection: Connection, *, states: Sequence[str] = (), before: int | None = None, limit: int = 50
     ) -> Sequence[Any]:
         """Return actions, those logged last first, ``before`` the position of one of them."""
-        return self._newest(connection, states, before, limit)
+        return newest(connection, self.actions, states=states, before=before, limit=limit)
 
     def of_policy(
         self,
@@ -92,7 +92,8 @@ class Actions(Projection, name="actions"):
         limit: int = 50,
     ) -> Sequence[Any]:
         """Return what was done for a policy, those logged last first."""
-        return self._newest(connection, states, before, limit, self.actions.c.policy == policy)
+        where = self.actions.c.policy == policy
+        return newest(connection, self.actions, where, states=states, before=before, limit=limit)
 
     def of_supporter(
         self,
@@ -104,7 +105,8 @@ class Actions(Projection, name="actions"):
         limit: int = 50,
     ) -> Sequence[Any]:
         """Return what a supporter did, those logged last first."""
-        return self._newest(connection, states, before, limit, self.actions.c.supporter == supporter)
+        where = self.actions.c.supporter == supporter
+        return newest(connection, self.actions, where, states=states, before=before, limit=limit)
 
     def find(self, connection: Connection, action: UUID) -> Any | None:  # noqa: ANN401 - a row of the actions table
         """Return one action, or None."""
@@ -114,19 +116,3 @@ class Actions(Projection, name="actions"):
         """Return what came back (action, summary, on, recorded_at), in the order in which it was recorded."""
         query = sa.select(self.responses).where(self.responses.c.action.in_(actions))
         return connection.execute(query.order_by(self.responses.c.action, self.responses.c.number)).all()
-
-    def _newest(
-        self,
-        connection: Connection,
-        states: Sequence[str],
-        before: int | None,
-        limit: int,
-        *where: sa.ColumnElement[bool],
-    ) -> Sequence[Any]:
-        table = self.actions
-        query = sa.select(table).where(*where).order_by(table.c.position.desc()).limit(limit)
-        if states:
-            query = query.where(table.c.state.in_(states))
-        if before is not None:
-            query = query.where(table.c.position < before)
-        return connection.execute(query).all()

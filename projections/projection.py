@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
 from sqlalchemy.schema import SchemaItem
 
@@ -134,3 +135,20 @@ class Projection:
     def drop(self, connection: Connection) -> None:
         """Drop the tables of this build."""
         self.metadata.drop_all(connection)
+
+
+def newest(
+    connection: Connection,
+    table: Table,
+    *where: sa.ColumnElement[bool],
+    states: Sequence[str] = (),
+    before: int | None = None,
+    limit: int = 50,
+) -> Sequence[Any]:
+    """Return rows of a table with ``position`` and ``state``, those recorded last first, before one of them."""
+    query = sa.select(table).where(*where).order_by(table.c.position.desc()).limit(limit)
+    if states:
+        query = query.where(table.c.state.in_(states))
+    if before is not None:
+        query = query.where(table.c.position < before)
+    return connection.execute(query).all()

@@ -14,7 +14,7 @@ from domain.slices import Fact
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_column
-from projections.projection import Projection, given, on
+from projections.projection import Projection, given, newest, on
 
 GIVER: Final = Actor("system", AutomaticAwards.name)
 
@@ -86,7 +86,7 @@ class Recognitions(Projection, name="recognitions"):
         self, connection: Connection, *, states: Sequence[str] = (), before: int | None = None, limit: int = 50
     ) -> Sequence[Any]:
         """Return recognitions, those nominated last first, ``before`` the position of one of them."""
-        return self._newest(connection, states, before, limit)
+        return newest(connection, self.recognitions, states=states, before=before, limit=limit)
 
     def of_recipient(
         self,
@@ -98,7 +98,8 @@ class Recognitions(Projection, name="recognitions"):
         limit: int = 50,
     ) -> Sequence[Any]:
         """Return the recognitions of a supporter, chapter or partnership, those nominated last first."""
-        return self._newest(connection, states, before, limit, self.recognitions.c.recipient == recipient)
+        where = self.recognitions.c.recipient == recipient
+        return newest(connection, self.recognitions, where, states=states, before=before, limit=limit)
 
     def find(self, connection: Connection, recognition: UUID) -> Any | None:  # noqa: ANN401 - a row of recognitions
         """Return one recognition, or None."""
@@ -108,22 +109,6 @@ class Recognitions(Projection, name="recognitions"):
         """Return who endorsed it (supporter, at), in the order in which they did."""
         query = sa.select(self.endorsements).where(self.endorsements.c.recognition == recognition)
         return connection.execute(query.order_by(self.endorsements.c.position)).all()
-
-    def _newest(
-        self,
-        connection: Connection,
-        states: Sequence[str],
-        before: int | None,
-        limit: int,
-        *where: sa.ColumnElement[bool],
-    ) -> Sequence[Any]:
-        table = self.recognitions
-        query = sa.select(table).where(*where).order_by(table.c.position.desc()).limit(limit)
-        if states:
-            query = query.where(table.c.state.in_(states))
-        if before is not None:
-            query = query.where(table.c.position < before)
-        return connection.execute(query).all()
 
 
 def _award(fact: Fact, event: Recognition.Nominated) -> str | None:
