@@ -351,10 +351,14 @@ class LeaveChapter(SupporterCommand, name="supporters.leave_chapter"):
 class Erase(SupporterCommand, name="supporters.erase"):
     """Destroy the person's key: what the person gave can no longer be read, counts and proofs stay."""
 
-    def decide(self, context: Context, stage: Stage) -> None:
-        """Refused when the reason is missing, or already erased."""
+    def decide(self, context: Context, stage: Stage) -> dict[str, str]:
+        """Refused when the reason is missing, or already erased; answers with what is gone and what survives."""
         context.need_reason()
         stage.get(Supporter, self.key, self.supporter).erase()
+        return {
+            "destroyed": "The person's key: name, e-mail address, display name and all notes can be read by nobody.",
+            "survives": "Pledges, actions, points and recognitions, counted under a pseudonym; the proofs stay valid.",
+        }
 
 
 SLICE = Slice(

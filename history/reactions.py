@@ -48,12 +48,13 @@ class Reactor:
             reached = facts[-1].position if len(facts) == PAGE else head
             states = _States(connection, self.reaction.name)
             requests = [request for fact in facts for request in self._react(fact, states, shared)]
-        for answer in self._write(requests):
-            if answer.error is not None:
-                expected = isinstance(answer.error, Refusal)
-                log.log(
-                    logging.INFO if expected else logging.ERROR, "Reaction %s: %s", self.reaction.name, answer.error
-                )
+        errors = [answer.error for answer in self._write(requests) if answer.error is not None]
+        for error in errors:
+            log.info("Reaction %s: %s", self.reaction.name, error)
+        if faults := [error for error in errors if not isinstance(error, Refusal)]:
+            # Nothing may be lost: it stands here until the fault is mended, and what was accepted is not done twice.
+            log.error("Reaction %s stands still at position %d: %s", self.reaction.name, position, faults[0])
+            return 0
         with self._database.write() as connection:
             if self._advance(connection, position, reached, shared):
                 states.save(connection)

@@ -66,7 +66,7 @@ class Explained:
     entries: Sequence[ScoreEntry]
 
 
-class Leaderboards(Projection, name="leaderboards", version=2):
+class Leaderboards(Projection, name="leaderboards"):
     """Points by the scoring rules in force, for every scope and window."""
 
     def define(self) -> None:

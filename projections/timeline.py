@@ -110,7 +110,7 @@ class Milestone:
     detail: str | None
 
 
-class Timeline(Projection, name="timeline", version=2):
+class Timeline(Projection, name="timeline"):
     """Counts per day, and milestones."""
 
     def define(self) -> None:

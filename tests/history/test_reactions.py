@@ -147,20 +147,27 @@ def test_a_checkpoint_that_another_moved_is_left_alone(engine: Engine) -> None:
         assert connection.execute(sa.select(reactions)).one() == ("doorman", 3, '{"seen": 78}')
 
 
-def test_a_refusal_of_what_follows_stops_nothing(
+def test_a_refusal_of_what_follows_stops_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.reactors[0].reaction, "react", lambda *_: [Follow(Count(room="void"), "count")])
+    outcomes(engine, enter("a"))
+    engine.react()
+    assert state_of(engine)[0] == engine.log.head()
+
+
+def test_a_fault_of_ours_makes_it_stand_still_and_nothing_is_lost(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    follows = [Follow(Count(room="void"), "count"), Follow(Enter(room="hall", who="doorman", then="break"), "enter")]
-    monkeypatch.setattr(engine.reactors[0].reaction, "react", lambda *_: follows)
-    outcomes(engine, enter("a"))
-    with caplog.at_level("INFO", "history.reactions"):
+    outcomes(engine, enter("a"), enter("b"), enter("c"))
+    reaction = engine.reactors[0].reaction
+    with monkeypatch.context() as patch:
+        broken = Follow(Enter(room="hall", who="doorman", then="break"), "enter")
+        patch.setattr(reaction, "react", lambda *_: [broken])
         engine.react()
-    assert people(engine) == ["a"]
-    said = [(r.levelname, r.message) for r in caplog.records if r.name == "history.reactions"]
-    assert said == [
-        ("INFO", "Reaction doorman: Nobody is in the room."),
-        ("ERROR", "Reaction doorman: Something went wrong on our side; nothing of this was recorded."),
-    ]
+    assert people(engine) == ["a", "b", "c"]
+    assert "Reaction doorman stands still at position 0" in caplog.text
+    engine.react()
+    assert followed(engine) == ["doorman after b"]
+    assert state_of(engine)[0] == engine.log.head()
 
 
 def test_long_command_ids_stay_different() -> None:
