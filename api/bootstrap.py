@@ -170,9 +170,9 @@ def open_groundswell(settings: Settings, *, create: bool = True, busy_seconds: f
 
 
 def kinds(names: Sequence[str]) -> list[type[Projection]]:
-    """Return the projections of these names, all where none is named; raise Unknown."""
+    """Return the projections of these names, each once, all where none is named; raise Unknown."""
     by_name = {kind.name: kind for kind in PROJECTIONS}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise Unknown("projection.unknown", f"There is no projection {unknown[0]}; there are {', '.join(by_name)}.")
-    return [by_name[name] for name in names] if names else list(PROJECTIONS)
+    return [by_name[name] for name in dict.fromkeys(names)] if names else list(PROJECTIONS)
