@@ -11,7 +11,7 @@ from domain.kernel import Conflict, Invalid
 from history.archive import export as export_archive
 from history.notes import VerifierKey
 from history.restore import restore as restore_archive
-from history.unpacking import verify_archive
+from history.unpacking import Archive, verify_archive
 from history.verify import Verdict, verify_store
 
 PASSPHRASE = "GROUNDSWELL_PASSPHRASE"  # noqa: S105 - where it is looked for, not what it is
@@ -119,6 +119,8 @@ def restore_(*, archive: Path, full: bool, trusted: tuple[str, ...]) -> int:
     """Make an empty store from an archive: same positions, ids and hashes; then builds the read models."""
     passphrase = _passphrase(again=False) if full else None
     known = [VerifierKey.parse(text) for text in trusted]
+    with Archive(archive):
+        pass  # raises where there is none, before a store is made for it
     with console.opened(create=True) as groundswell:
         head = groundswell.engine.log.head()
         if head:

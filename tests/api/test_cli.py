@@ -183,6 +183,10 @@ def test_a_spoilt_read_model_is_found_and_rebuilt(cli: Cli, tmp_path: Path) -> N
     assert cli("rebuild", "nothing").code == "projection.unknown"
 
 
+def test_a_read_model_named_twice_is_rebuilt_once(cli: Cli) -> None:
+    assert cli("rebuild", "campaigns", "campaigns", "--json").json["rebuilt"] == ["campaigns"]
+
+
 # --- archives ---
 
 
@@ -200,6 +204,13 @@ def test_a_history_is_exported_verified_and_restored(cli: Cli, tmp_path: Path) -
     assert other("verify", "--json").json["root"] == exported["root"]
     assert other("rebuild", "--compare").status == 0
     assert other("restore", archive).code == "store.not_empty"
+
+
+def test_without_an_archive_no_store_is_made(empty: Cli, tmp_path: Path) -> None:
+    assert empty("restore", tmp_path / "nothing.tar").code == "archive.missing"
+    (tmp_path / "text.tar").write_text("no archive")
+    assert empty("restore", tmp_path / "text.tar").code == "archive.unreadable"
+    assert not (tmp_path / "var").exists()
 
 
 def test_a_changed_archive_is_found(cli: Cli, tmp_path: Path) -> None:
