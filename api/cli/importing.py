@@ -1,13 +1,13 @@
 """``groundswell import``: runs files of commands."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from api.bootstrap import Groundswell
 from api.cli import console
-from api.imports import STDIN, Import, Interruption, Rejects, Source, Summary, can_be_run_again
+from api.imports import STDIN, Import, Interrupted, Interruption, Rejects, Source, Summary, can_be_run_again
 from domain.kernel import GroundswellError, Invalid, Unavailable
 
 
@@ -42,9 +42,9 @@ def _run(groundswell: Groundswell, sources: list[Source], *, dry_run: bool) -> i
             _import_all(job, sources, done)
         except (Unavailable, Invalid) as stopped:
             error = can_be_run_again(stopped, job.summary) if isinstance(stopped, Unavailable) else stopped
+        if not dry_run and not interruption.requested and not isinstance(error, Unavailable):
+            _follow(groundswell, interruption)
         interrupted = interruption.requested
-    if not dry_run and not interrupted and not isinstance(error, Unavailable):
-        console.catch_up(groundswell)
     _report(done)
     summary = job.summary.as_json()
     if dry_run:
@@ -59,6 +59,14 @@ def _run(groundswell: Groundswell, sources: list[Source], *, dry_run: bool) -> i
     if interrupted or error:
         return console.COULD_NOT
     return console.FOUND_WRONG if job.summary.rejected else console.DONE
+
+
+def _follow(groundswell: Groundswell, interruption: Interruption) -> None:
+    """Bring the read models to the head; a signal leaves the rest to whoever runs them next, and loses no summary."""
+    with suppress(Interrupted):
+        interruption.waiting = True
+        console.catch_up(groundswell)
+    interruption.waiting = False
 
 
 def _import_all(job: Import, sources: list[Source], done: list[tuple[Source, Summary, Rejects]]) -> None:

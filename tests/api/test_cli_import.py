@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import signal
 import sqlite3
 import time
@@ -254,6 +255,22 @@ def test_a_signal_while_it_waits_for_input_ends_it(cli: Cli, tmp_path: Path) -> 
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert json.loads(out.splitlines()[-1])["accepted"] == 1
+
+
+def test_a_signal_while_the_read_models_follow_still_ends_with_the_summary(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_groundswell: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("It went on")
+
+    file = write_lines(tmp_path / "a.jsonl", [line(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(console, "catch_up", slow)
+        ran = cli("import", file)
+    assert (ran.status, ran.code, ran.json["accepted"], ran.json["interrupted"]) == (2, "interrupted", 1, True)
+    assert cli("import", file).json["repeated"] == 1
+    assert cli("rebuild", "--compare").status == 0
 
 
 def _events(store: Path) -> int:
