@@ -57,7 +57,9 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "partnership.unknown": (HTTPStatus.NOT_FOUND, "There is no partnership “radio-luna”."),
     "policy.unknown": (HTTPStatus.NOT_FOUND, "There is no policy “hr-1”."),
     "request.invalid": (_NO, "query.limit: Input should be a valid integer, unable to parse string as an integer"),
+    "request.invalid_utf8": (HTTPStatus.BAD_REQUEST, "The address is not UTF-8."),
     "request.invalid_json": (HTTPStatus.BAD_REQUEST, "The body is not JSON."),
+    "request.nul": (HTTPStatus.BAD_REQUEST, "The address holds the character NUL."),
     "request.media_type": (
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Send application/json, or application/x-ndjson for many.",
@@ -75,7 +77,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
 }
 """Problems as they stand in the documentation: an example of each code."""
 
-EVERYWHERE: Final = ("request.invalid", "store.locked")
+EVERYWHERE: Final = ("request.invalid", "request.nul", "request.invalid_utf8", "store.locked")
 STAFF: Final = ("auth.required", "auth.forbidden")
 
 

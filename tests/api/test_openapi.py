@@ -154,6 +154,7 @@ def test_every_route_documents_problems(sqlite_api: Api) -> None:
         for operation in operations.values():
             assert "application/problem+json" in operation["responses"]["422"]["content"]
             assert "application/problem+json" in operation["responses"]["503"]["content"]
+            assert "request.nul" in operation["responses"]["400"]["content"]["application/problem+json"]["examples"]
             for status, response in operation["responses"].items():
                 for problem in examples_of(response["content"].get("application/problem+json", {})):
                     assert str(problem["status"]) == status
