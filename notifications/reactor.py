@@ -43,7 +43,7 @@ class MailReactor:
         with self._database.read() as connection:
             known = self._position(connection)
         if known is None:
-            with self._database.write() as connection:
+            with self._database.append() as connection:
                 if self._position(connection) is None:
                     head = connection.scalar(sa.select(sa.func.max(events.c.position))) or 0
                     connection.execute(mail_reactors.insert().values(name=NAME, position=head))

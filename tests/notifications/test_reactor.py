@@ -1,9 +1,13 @@
 """Who is asked to confirm an address, and who is not."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 from domain.kernel import now
+from notifications.reactor import NAME, MailReactor
+from notifications.tables import mail_reactors
 from tests.support.mails import campaign, service
 from tests.support.sink import Sink
 from tests.support.store import Store
@@ -45,6 +49,15 @@ def test_who_came_by_the_form_is_asked_to_confirm_and_others_are_not(store: Stor
 def test_a_reactor_starts_at_the_head(store: Store, tmp_path: Path) -> None:
     store.run("supporters.register", supporter="f", email="f@example.org", source="pledge-form", at=now().isoformat())
     assert service(store, tmp_path, None, now).tick() == {"planned": 0}
+
+
+def test_processes_that_start_at_once_begin_one_reactor(store: Store) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with store.engine.database.append() as connection:
+            other = pool.submit(MailReactor, store.engine.log)
+            time.sleep(0.3)  # so that it has seen that there is none yet
+            connection.execute(mail_reactors.insert().values(name=NAME, position=0))
+        other.result(timeout=30)
 
 
 def test_a_confirmation_that_came_too_late_is_not_sent(store: Store, tmp_path: Path, sink: Sink) -> None:
