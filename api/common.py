@@ -6,6 +6,7 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -101,6 +102,15 @@ Named = BeforeValidator(read_reference)
 # --- as of when ---
 
 
+def read_recorded(text: str, where: str) -> datetime:
+    """Read an RFC 3339 time that stands where a position could; raise Invalid, which says so."""
+    try:
+        return read_moment(text, where)
+    except Invalid as error:
+        plus = " In an address, + is written %2B." if " " in text else ""
+        raise Invalid(error.code, f"{error.message} A position would do too, such as 1200.{plus}") from None
+
+
 def point(
     store: Store,
     as_of: Annotated[
@@ -126,7 +136,7 @@ def point(
         return AsOf(None, by)
     if as_of.isascii() and as_of.isdigit():
         return AsOf(min(int(as_of), 2**62), by)
-    moment = read_moment(as_of, "as_of")
+    moment = read_recorded(as_of, "as_of")
     return AsOf(store.reader.known_by(moment), by, moment)
 
 

@@ -23,12 +23,12 @@ from api.common import (
     Store,
     cursor_position,
     next_cursor,
+    read_recorded,
 )
 from api.openapi import answers
 from domain.kernel import UNSET, Actor, Erased, GroundswellError, Invalid, Sealed, fields_of, identify
 from domain.slices import Fact
 from history.codec import plain
-from history.envelope import read_moment
 from history.persons import open_box
 from history.recorder import last_position
 from history.tables import events
@@ -187,7 +187,7 @@ def _column(text: str) -> sa.Column[Any]:
 
 def read_point(text: str, where: str) -> int | datetime:
     """Read a position, or an RFC 3339 time; raise Invalid."""
-    return int(text) if is_position(text) else read_moment(text, where)
+    return int(text) if is_position(text) else read_recorded(text, where)
 
 
 def stream_id(text: str) -> UUID:

@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from api.accounts import Role
 from tests.api.conftest import Api
 
@@ -112,6 +114,15 @@ def test_numbers_as_of_a_position_and_a_time(api: Api) -> None:
     assert [one["pledges"]["active"] for one in found["supporters"]] == [1]
     assert found["total"] == 1
     assert api.problem("/campaigns/spring", status=422, as_of=99) == "as_of.in_future"
+
+
+@pytest.mark.parametrize("address", ["/campaigns?as_of=", "/history?from=", "/history/diff?from="])
+def test_a_point_that_cannot_be_read_says_what_would_do(sqlite_api: Api, address: str) -> None:
+    with_plus = sqlite_api.client.get(f"/api/v1{address}2026-11-22T06:00:00+00:00").json()
+    assert with_plus["code"] == "command.invalid_date"
+    assert "position" in with_plus["detail"]
+    assert "%2B" in with_plus["detail"]
+    assert "%2B" not in sqlite_api.client.get(f"/api/v1{address}-1").json()["detail"]
 
 
 def test_the_timeline(api: Api) -> None:
