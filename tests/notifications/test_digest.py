@@ -63,6 +63,9 @@ def test_it_tells_everything_that_concerns_the_person(store: Store, tmp_path: Pa
     (chapter,) = [item for item in digest.items if item.about is Subject.CHAPTERS]
     assert (chapter.text, chapter.figures[0].value, chapter.figures[0].change) == ("Porto", "3", "+3")
     assert "Prompt of day 13." in digest.html
+    numbers = re.findall(r"<td[^>]*>", digest.html)
+    assert numbers
+    assert all("white-space: nowrap" in cell for cell in numbers)  # on a phone, 105 must not become 10 above 5
     assert "Prompt of day 13." in digest.text
     assert "Your streak is 5 days." in digest.text
 
