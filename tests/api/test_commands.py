@@ -99,6 +99,16 @@ def test_roles(sqlite_api: Api) -> None:
     assert api.command("officials.register", {"official": "o", "name": "O"}, role=Role.ADVOCATE).status_code == 201
 
 
+@pytest.mark.parametrize("command", ["supporters.erase", "supporters.confirm_email"])
+def test_what_cannot_be_taken_back_or_lets_mail_out_is_for_managers(sqlite_api: Api, command: str) -> None:
+    api = sqlite_api
+    assert api.command("supporters.register", ANNA).status_code == 201
+    anna = {"supporter": ANNA["supporter"]}
+    refused = api.command(command, anna, role=Role.SUPPORTER, reason="mischief")
+    assert (refused.status_code, refused.json()["code"]) == (403, "auth.forbidden")
+    assert api.command(command, anna, reason="she asked").status_code == 201
+
+
 def test_only_managers_name_another_actor(sqlite_api: Api) -> None:
     api = sqlite_api
     other = api.command("supporters.register", ANNA, role=Role.SUPPORTER, actor="import:x")
