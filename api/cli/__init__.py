@@ -87,7 +87,8 @@ class Main(click.Group):
             return 0
         except Exception as error:
             logging.getLogger(__name__).exception("The command line failed")
-            where = "above" if "--debug" in arguments else f"in {_log_file()}"
+            to_file = any(isinstance(handler, _LogFile) for handler in logging.getLogger().handlers)
+            where = f"in {_log_file()}" if to_file else "above"
             _say("internal.error", f"Something went wrong on our side ({type(error).__name__}); details are {where}.")
         else:
             return returned if isinstance(returned, int) else 0

@@ -1,4 +1,5 @@
 import json
+import logging
 import sqlite3
 import subprocess
 import sys
@@ -78,6 +79,22 @@ def test_a_fault_of_ours_is_one_line_and_its_details_are_in_a_file(
     ran = cli("signin", "--email", "a@example.org", "--role", "manager")
     assert (ran.status, ran.code) == (2, "internal.error")
     assert "this was not meant to happen" in (tmp_path / "var" / "groundswell.log").read_text()
+    assert "details are in" in ran.err
+
+
+def test_a_process_that_logs_elsewhere_does_not_name_the_file(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> str:
+        monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])  # as `up` logs to standard error
+        msg = "this was not meant to happen"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(accounts, "link_url", broken)
+    ran = cli("signin", "--email", "a@example.org", "--role", "manager")
+    assert (ran.status, ran.code) == (2, "internal.error")
+    assert "details are above" in ran.err
+    assert not (tmp_path / "var" / "groundswell.log").exists()
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(cli: Cli, tmp_path: Path) -> None:
