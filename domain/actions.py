@@ -55,11 +55,10 @@ class ActionState(StrEnum):
 class Action(Aggregate, prefix="actions"):
     """One thing that one supporter did for one policy."""
 
-    def __init__(self) -> None:
-        self.policy: UUID | None = None
-        self.supporter: UUID | None = None
-        self.kind: ActionKind | None = None
-        self.state = ActionState.LOGGED
+    policy: UUID | None = None
+    supporter: UUID | None = None
+    kind: ActionKind | None = None
+    state: ActionState = ActionState.LOGGED
 
     class Event(Aggregate.Event):
         """Something that happened to an action; it says what was done, by whom and for what."""

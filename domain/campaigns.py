@@ -1,6 +1,6 @@
 """Campaigns: drafted → launched ⇄ paused → completed → archived, and the asks that people can pledge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -72,18 +72,17 @@ class Ask:
 class Campaign(Aggregate, prefix="campaigns"):
     """A campaign with its asks and its words in each language."""
 
-    def __init__(self) -> None:
-        self.state = CampaignState.DRAFTED
-        self.title = ""
-        self.summary: str | None = None
-        self.hashtag: str | None = None
-        self.goal: Goal | None = None
-        self.opens_on: date | None = None
-        self.closes_on: date | None = None
-        self.time_zone: str | None = None
-        self.chapter: UUID | None = None
-        self.asks: dict[str, Ask] = {}
-        self.framings: dict[str, tuple[str, str | None]] = {}
+    state: CampaignState = CampaignState.DRAFTED
+    title: str = ""
+    summary: str | None = None
+    hashtag: str | None = None
+    goal: Goal | None = None
+    opens_on: date | None = None
+    closes_on: date | None = None
+    time_zone: str | None = None
+    chapter: UUID | None = None
+    asks: dict[str, Ask] = field(default_factory=dict)
+    framings: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     class Event(Aggregate.Event):
         """Something that happened to a campaign."""

@@ -43,14 +43,13 @@ class ChapterState(StrEnum):
 class Chapter(Aggregate, prefix="chapters"):
     """A local group."""
 
-    def __init__(self) -> None:
-        self.state = ChapterState.OPEN
-        self.name = ""
-        self.parent: UUID | None = None
-        self.place: Place | None = None
-        self.locale: str | None = None
-        self.time_zone: str | None = None
-        self.website: str | None = None
+    state: ChapterState = ChapterState.OPEN
+    name: str = ""
+    parent: UUID | None = None
+    place: Place | None = None
+    locale: str | None = None
+    time_zone: str | None = None
+    website: str | None = None
 
     class Event(Aggregate.Event):
         """Something that happened to a chapter."""

@@ -30,15 +30,14 @@ class OfficialState(StrEnum):
 class Official(Aggregate, prefix="officials"):
     """A person who decides on policies."""
 
-    def __init__(self) -> None:
-        self.state = OfficialState.SERVING
-        self.name = ""
-        self.office: str | None = None
-        self.jurisdiction: str | None = None
-        self.party: str | None = None
-        self.phone: str | None = None
-        self.address: str | None = None
-        self.url: str | None = None
+    state: OfficialState = OfficialState.SERVING
+    name: str = ""
+    office: str | None = None
+    jurisdiction: str | None = None
+    party: str | None = None
+    phone: str | None = None
+    address: str | None = None
+    url: str | None = None
 
     class Event(Aggregate.Event):
         """Something that happened to an official."""

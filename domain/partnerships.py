@@ -1,6 +1,6 @@
 """Partnerships: proposed → approached → agreed → active → ended | declined, with deliverables and a referral code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -67,10 +67,9 @@ class Deliverable:
 class Partnership(Aggregate, prefix="partnerships"):
     """An influencer's or organization's agreement to amplify."""
 
-    def __init__(self) -> None:
-        self.state = PartnershipState.PROPOSED
-        self.referral: str | None = None
-        self.deliverables: dict[str, DeliverableState] = {}
+    state: PartnershipState = PartnershipState.PROPOSED
+    referral: str | None = None
+    deliverables: dict[str, DeliverableState] = field(default_factory=dict)
 
     class Event(Aggregate.Event):
         """Something that happened to a partnership."""

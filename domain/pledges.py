@@ -1,6 +1,7 @@
 """Pledges: made → (checked in …) → kept | lapsed | withdrawn; a withdrawn or lapsed one can be made again."""
 
 from collections.abc import Iterable
+from dataclasses import field
 from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -37,16 +38,15 @@ class PledgeState(StrEnum):
 class Pledge(Aggregate, prefix="pledges"):
     """One supporter's promise to one ask of a campaign, with the terms that held when it was made."""
 
-    def __init__(self) -> None:
-        self.campaign: UUID | None = None
-        self.ask = ""
-        self.supporter: UUID | None = None
-        self.state = PledgeState.ACTIVE
-        self.made_on = date.min
-        self.days: int | None = None
-        self.backdating_days = 0
-        self.checked_in: set[date] = set()
-        self.note: object = None
+    campaign: UUID | None = None
+    ask: str = ""
+    supporter: UUID | None = None
+    state: PledgeState = PledgeState.ACTIVE
+    made_on: date = date.min
+    days: int | None = None
+    backdating_days: int = 0
+    checked_in: set[date] = field(default_factory=set)
+    note: PersonalText = None
 
     class Event(Aggregate.Event):
         """Something that happened to a pledge; it says which promise and whose, so that it can be read alone."""

@@ -1,5 +1,6 @@
 """Policies: what the movement works on; tracked, advanced from stage to stage, concluded with an outcome."""
 
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 from uuid import UUID
@@ -41,12 +42,11 @@ class Stance(StrEnum):
 class Policy(Aggregate, prefix="policies"):
     """A bill, ordinance, curriculum, workplace or corporate policy."""
 
-    def __init__(self) -> None:
-        self.stage: str | None = None
-        self.targets: set[UUID] = set()
-        self.positions: dict[UUID, tuple[Stance, str | None]] = {}
-        self.outcome: Outcome | None = None
-        self.concluded_on: date | None = None
+    stage: str | None = None
+    targets: set[UUID] = field(default_factory=set)
+    positions: dict[UUID, tuple[Stance, str | None]] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    concluded_on: date | None = None
 
     class Event(Aggregate.Event):
         """Something that happened to a policy."""

@@ -1,6 +1,6 @@
 """Recognitions: nominated → endorsed → awarded | declined; an award can be revoked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -58,14 +58,13 @@ class RecognitionState(StrEnum):
 class Recognition(Aggregate, prefix="recognitions"):
     """One award to one recipient, from its nomination on."""
 
-    def __init__(self) -> None:
-        self.state = RecognitionState.NOMINATED
-        self.title = ""
-        self.recipient_kind: RecipientKind | None = None
-        self.recipient: UUID | None = None
-        self.supporter: UUID | None = None
-        self.nominator: UUID | None = None
-        self.endorsers: set[UUID] = set()
+    state: RecognitionState = RecognitionState.NOMINATED
+    title: str = ""
+    recipient_kind: RecipientKind | None = None
+    recipient: UUID | None = None
+    supporter: UUID | None = None
+    nominator: UUID | None = None
+    endorsers: set[UUID] = field(default_factory=set)
 
     class Event(Aggregate.Event):
         """Something that happened to a recognition; ``supporter`` is the recipient if that is a supporter."""

@@ -8,8 +8,7 @@ from domain.kernel import Aggregate, Conflict, identify
 class ReferralCode(Aggregate, prefix="referrals", noun="referral"):
     """A code that at most one partnership uses at a time, whatever the case of its letters."""
 
-    def __init__(self) -> None:
-        self.partnership: UUID | None = None
+    partnership: UUID | None = None
 
     class Event(Aggregate.Event):
         """Something that happened to a referral code; it says which partnership took or left it."""

@@ -1,6 +1,6 @@
 """Supporters: the persons known to the movement, with consent, preferences and chapters."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -52,15 +52,14 @@ class Frequency(StrEnum):
 class Supporter(Aggregate, prefix="supporters"):
     """One person."""
 
-    def __init__(self) -> None:
-        self.email: str | Sealed | Erased | None = None
-        self.email_confirmed = False
-        self.name: str | Sealed | Erased | None = None
-        self.locale: str | None = None
-        self.time_zone: str | None = None
-        self.chapters: list[UUID] = []
-        self.consents: dict[str, bool] = {}
-        self.erased = False
+    email: PersonalText = None
+    email_confirmed: bool = False
+    name: PersonalText = None
+    locale: str | None = None
+    time_zone: str | None = None
+    chapters: list[UUID] = field(default_factory=list)
+    consents: dict[str, bool] = field(default_factory=dict)
+    erased: bool = False
 
     class Event(Aggregate.Event):
         """Something that happened to a supporter."""

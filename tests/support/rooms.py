@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Final
 from uuid import UUID
@@ -23,8 +24,7 @@ ANNA = identify("supporter", "anna")
 class Room(Aggregate, prefix="rooms"):
     """A room that people enter."""
 
-    def __init__(self) -> None:
-        self.people: list[str] = []
+    people: list[str] = field(default_factory=list)
 
     class Opened(Aggregate.Created):
         pass
