@@ -4,10 +4,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append
-from benchmarks.measure import RUNS, Result, machine
+from benchmarks import append, web
+from benchmarks.measure import HEAD, RUNS, Result, machine
 
-BENCHMARKS = {"append": append.run}
+BENCHMARKS = {"append": append.run, "web": web.run}
 
 
 def main(names: list[str]) -> None:
@@ -18,12 +18,14 @@ def main(names: list[str]) -> None:
         for result in BENCHMARKS[name]():
             print(result.row(), flush=True)
             results.append(result)
+    missed = [result.what for result in results if result.missed]
+    print(f"Aims not met: {'; '.join(missed) or 'none'}.")
     if names:
         return
-    table = "\n".join(result.row() for result in results)
+    rows = "\n".join(result.row() for result in results)
     Path(__file__).with_name("RESULTS.md").write_text(
         f"# Results\n\n`make bench`, {datetime.now(UTC):%Y-%m-%d}; median (lowest-highest) of {RUNS} runs in turn, "
-        f"one machine, one run.\n{machine()}\n\n| what | ours | peer | ratio | aim |\n|---|---|---|---|---|\n{table}\n"
+        f"one machine, one run. The ratio is ours / peer of each pair.\n\n{machine()}\n\n{HEAD}\n{rows}\n"
     )
 
 

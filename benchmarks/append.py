@@ -8,7 +8,7 @@ metadata, leaf hash), and groups commits.
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import JSONTranscoder, Transcoding
 
 from api.bootstrap import SLICES
-from benchmarks.measure import RUNS, Result, faster, rate
+from benchmarks.measure import Result, at_least, in_turn, rate
 from domain.campaigns import AddAsk, AskKind, Draft, Launch
 from domain.kernel import Actor, Context
 from domain.pledges import Make, Pledge
@@ -124,12 +124,6 @@ def library_on_postgres(url: str) -> dict[str, str]:
     }
 
 
-def compare(what: str, aim: str, ours_once: Callable[[], float], peer_once: Callable[[], float]) -> Result:
-    """Run both sides in turn."""
-    pairs = [(ours_once(), peer_once()) for _ in range(RUNS)]
-    return Result(what, "/s", [a for a, _ in pairs], [b for _, b in pairs], aim, faster)
-
-
 def run(calls: int = 4_000) -> Iterator[Result]:
     """Measure on both databases."""
     with running_server(durable=True) as server:
@@ -142,7 +136,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
             with server.new_database() as url:
                 return our_rate(url, calls)
 
-        yield compare("append, 64 callers, PostgreSQL", "≥ 5x", mine, peer)
+        yield Result("append, 64 callers, PostgreSQL", "/s", *in_turn(mine, peer), at_least(5))
 
     def sqlite_peer() -> float:
         with tempfile.TemporaryDirectory() as folder:
@@ -150,9 +144,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
             environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": file}
             return library_rate(environment, calls // 4)
 
-    yield compare(
-        "append, 64 callers, SQLite",
-        "≥ 2.5x",
-        lambda: our_rate("sqlite:///FOLDER/groundswell.sqlite3", calls),
-        sqlite_peer,
-    )
+    def sqlite_mine() -> float:
+        return our_rate("sqlite:///FOLDER/groundswell.sqlite3", calls)
+
+    yield Result("append, 64 callers, SQLite", "/s", *in_turn(sqlite_mine, sqlite_peer), at_least(2.5))
