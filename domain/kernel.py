@@ -25,7 +25,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import eventsourcing.domain
-from eventsourcing.utils import register_topic
+from eventsourcing.utils import get_topic, register_topic, resolve_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -259,6 +259,9 @@ class Context:
 
 # --- aggregates and events ------------------------------------------------------------------------------------------
 
+_UNDECIDED: Final = datetime.min.replace(tzinfo=UTC)
+"""The time of an event until ``collect`` stamps it with that of its command."""
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event(eventsourcing.domain.AggregateEvent):
@@ -278,17 +281,32 @@ class Event(eventsourcing.domain.AggregateEvent):
 
 
 class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
-    """A consistency boundary: its public methods decide and may refuse, its events' ``apply`` only assigns."""
+    """A consistency boundary: its public methods decide and may refuse, its events' ``apply`` only assigns.
+
+    Its attributes are fields with types, of which snapshots are made, and the values they have before the first event.
+    """
 
     prefix: ClassVar[str]
     noun: ClassVar[str]
     events: ClassVar[Mapping[str, type[Event]]]
+    class_version: ClassVar[int] = 1
+    """Raised when the same events come to mean another state, so that no snapshot of before is used."""
 
     class Event(Event):
         """Base of the aggregate's events."""
 
     class Created(Event, eventsourcing.domain.AggregateCreated):
         """Base of the event that creates an aggregate."""
+
+        def mutate(self, aggregate: Any) -> Any:  # noqa: ANN401 - the library's signature
+            """Make the aggregate; as the library does, less the matching of arguments, of which ours take none."""
+            assert aggregate is None  # noqa: S101 - a stream begins once
+            kind: type[Aggregate] = resolve_topic(self.originator_topic)
+            made = kind.__new__(kind)
+            made.__base_init__(self.originator_id, self.originator_version, self.timestamp)
+            made.__init__()  # type: ignore[misc]
+            self.apply(made)
+            return made
 
     def __init_subclass__(cls, *, prefix: str = "", noun: str = "", **options: Any) -> None:  # noqa: ANN401
         super().__init_subclass__(**options)
@@ -302,10 +320,8 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
             events[f"{prefix}.{name}"] = value
         cls.events = events
 
-    def __init__(self) -> None:
-        """Declare the attributes with the values they have before the first event."""
-
     @classmethod
+    @functools.cache
     def opening(cls) -> type[Created]:
         """Return the event class that creates an aggregate of this class."""
         return next(event for event in cls.events.values() if issubclass(event, Aggregate.Created))
@@ -313,11 +329,21 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
     @classmethod
     def open(cls, key: UUID, **fields: Any) -> Self:  # noqa: ANN401 - the event class types them
         """Create the aggregate by recording its opening event."""
-        return cls._create(cls.opening(), id=key, **fields)
+        event: Any = cls.opening()
+        opened = event(
+            originator_topic=get_topic(cls),
+            originator_id=key,
+            originator_version=cls.INITIAL_VERSION,
+            timestamp=_UNDECIDED,
+            **fields,
+        )
+        made: Self = opened.mutate(None)
+        made.pending_events.append(opened)
+        return made
 
     def record(self, event: type[Event], **fields: Any) -> None:  # noqa: ANN401 - the event class types them
         """Record that something happened, and apply it."""
-        self.trigger_event(event, **fields)
+        self.trigger_event(event, timestamp=_UNDECIDED, **fields)
 
     def collect(self, context: Context) -> Sequence[Event]:
         """Take the events decided since the last time, each stamped with when it happened."""
@@ -363,8 +389,8 @@ def fields_of(event: type[Event]) -> tuple[str, ...]:
 
 
 def assign(aggregate: Aggregate, event: Event) -> None:
-    """Set the aggregate's attributes to the event's fields of the same names, except those that were not given."""
+    """Set the attributes that the aggregate and the event both have, except those that were not given."""
     for name in fields_of(type(event)):
         value = getattr(event, name)
-        if value is not UNSET:
+        if value is not UNSET and hasattr(aggregate, name):
             setattr(aggregate, name, value)

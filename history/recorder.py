@@ -89,7 +89,7 @@ def row(position: int, stored: StoredEvent, about: Circumstances) -> dict[str, A
 
 def last_position(connection: Connection) -> int:
     """Return the position of the newest event, 0 in an empty log."""
-    return connection.scalar(sa.select(sa.func.max(events.c.position))) or 0
+    return connection.exec_driver_sql("SELECT max(position) FROM events").scalar() or 0
 
 
 class StreamRecorder(AggregateRecorder):

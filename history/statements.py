@@ -1,7 +1,7 @@
-"""SQL that writes many rows at once: made once per shape of change, its values bound column by column.
+"""SQL for many rows at once: made once per shape of change, its values bound column by column.
 
-SQLAlchemy would bind them row by row, which takes longer than the database does. PostgreSQL gets the columns as arrays
-in one statement (``unnest``), which takes a fifth of the driver's time for a statement per row.
+SQLAlchemy would bind them row by row, which takes longer than the database does. PostgreSQL gets each column as one
+JSON array, all in one statement: the driver's own arrays take six times as long to write.
 """
 
 import functools
@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Connection, Dialect, Table
+import msgspec
+from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
+
+_json = msgspec.json.Encoder()
 
 
 class Shape(NamedTuple):
@@ -26,7 +29,7 @@ class Statement:
 
     sql: str
     processors: Sequence[Callable[[Any], Any] | None]
-    as_arrays: bool = False
+    as_json: bool = False
 
     def execute(self, connection: Connection, rows: Iterable[Iterable[Any]]) -> None:
         """Execute it for each row; there must be at least one."""
@@ -35,8 +38,8 @@ class Statement:
             values if process is None else [process(value) for value in values]
             for process, values in zip(self.processors, columns, strict=True)
         ]
-        if self.as_arrays:
-            connection.exec_driver_sql(self.sql, tuple(list(values) for values in bound))
+        if self.as_json:
+            connection.exec_driver_sql(self.sql, tuple(_json.encode(values).decode() for values in bound))
         else:
             connection.exec_driver_sql(self.sql, list(zip(*bound, strict=True)))
 
@@ -69,6 +72,26 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     insert(table, tuple(rows[0]), connection.dialect).execute(connection, (row.values() for row in rows))
 
 
+def select_among(connection: Connection, select: str, column: Column[Any], values: Iterable[Any]) -> Sequence[Any]:
+    """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values.
+
+    However many values there are, they are one parameter of one statement.
+    """
+    where, process = _among(column, connection.dialect)
+    given = _json.encode([process(value) if process else value for value in values]).decode()
+    return connection.exec_driver_sql(f"{select} WHERE {column.name} {where}", (given,)).all()
+
+
+@functools.lru_cache(maxsize=1_024)
+def _among(column: Column[Any], dialect: Dialect) -> tuple[str, Callable[[Any], Any] | None]:
+    if dialect.name == "postgresql":
+        # An array is looked up in the index; a sub-query might be joined to the whole table.
+        listed = f"= ANY (ARRAY (SELECT json_array_elements_text(%s::json))::{column.type.compile(dialect)}[])"
+    else:
+        listed = "IN (SELECT value FROM json_each(?))"
+    return listed, _processor(column, dialect)
+
+
 @functools.lru_cache(maxsize=1_024)
 def delete(table: Table, dialect: Dialect) -> Statement:
     """Return the statement that deletes rows by their primary keys."""
@@ -97,13 +120,28 @@ class _Writing:
 
     def processors(self, names: Iterable[str]) -> list[Callable[[Any], Any] | None]:
         columns: list[Column[Any]] = [self._table.c[name] for name in names]
-        return [column.type.dialect_impl(self._dialect).bind_processor(self._dialect) for column in columns]
+        return [_processor(column, self._dialect) for column in columns]
 
     def insert(self, names: Sequence[str]) -> Statement:
         into = f"INSERT INTO {self.name(self._table.name)} ({self.names(names)})"
         if self._dialect.name == "postgresql":
-            arrays = ", ".join(f"%s::{self._table.c[name].type.compile(self._dialect)}[]" for name in names)
-            sql = f"{into} SELECT * FROM unnest({arrays})"  # noqa: S608 - names and types
-            return Statement(sql, self.processors(names), as_arrays=True)
+            typed = ", ".join(
+                f"v{place}::{self._table.c[name].type.compile(self._dialect)}" for place, name in enumerate(names)
+            )
+            given = ", ".join(["json_array_elements_text(%s::json)"] * len(names))
+            columns = ", ".join(f"v{place}" for place in range(len(names)))
+            sql = f"{into} SELECT {typed} FROM ROWS FROM ({given}) AS given ({columns})"  # noqa: S608 - names and types
+            return Statement(sql, self.processors(names), as_json=True)
         marks = ", ".join([self.mark] * len(names))
         return Statement(f"{into} VALUES ({marks})", self.processors(names))
+
+
+def _processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """Return how a value of the column is written as a parameter of the driver, or within a JSON array."""
+    if dialect.name == "postgresql" and isinstance(column.type, LargeBinary):
+        return _hexadecimal
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _hexadecimal(blob: bytes | None) -> str | None:
+    return None if blob is None else f"\\x{blob.hex()}"
