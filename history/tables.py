@@ -101,6 +101,17 @@ store = Table(
 )
 """What belongs to the store as a whole: its identity, a check value of its master key."""
 
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("stream_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("aggregate", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+"""What long streams made of their aggregates, personal data sealed: derived, and can always be deleted."""
+
 subtrees = Table(
     "subtrees",
     metadata,

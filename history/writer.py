@@ -182,6 +182,7 @@ class Writer:
                 tail = self._catch_up(connection)
                 answers, decided = self._decide_all(connection, requests)
                 position = self._append(connection, tail, decided)
+                self._aggregates.keep()
                 if decided:
                     self._committing = _Committing(answers, decided)
         except BaseException:
