@@ -1,6 +1,5 @@
 """What the routes share: who asks, as of when, how far the read models must be, pages of lists, answers to writes."""
 
-import asyncio
 import base64
 import binascii
 import re
@@ -14,9 +13,11 @@ import msgspec
 from fastapi import Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BeforeValidator
+from starlette.concurrency import run_in_threadpool
 
 from api.accounts import Caller, Unauthenticated
 from api.bootstrap import Groundswell
+from api.inbox import inbox
 from api.paths import SLASH
 from domain.kernel import MAX_REFERENCE, Actor, Erased, Invalid
 from history.answers import Answer
@@ -37,7 +38,7 @@ SESSION_COOKIE: Final = "groundswell_session"
 # --- who asks ---
 
 
-def groundswell(request: Request) -> Groundswell:
+async def groundswell(request: Request) -> Groundswell:
     """Return the application's store."""
     found: Groundswell = request.app.state.groundswell
     return found
@@ -46,21 +47,22 @@ def groundswell(request: Request) -> Groundswell:
 Store = Annotated[Groundswell, Depends(groundswell)]
 
 
-def optional_caller(request: Request, store: Store) -> Caller | None:
+async def optional_caller(request: Request, store: Store) -> Caller | None:
     """Return who asks, by bearer token or session; None for the public. Raises Unauthenticated for a bad token."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer" and secret:
-        return store.accounts.bearer(secret.strip())
+        known = store.accounts.seen(secret.strip())
+        return known or await run_in_threadpool(store.accounts.bearer, secret.strip())
     if kind:
         raise Unauthenticated("auth.scheme", "Authenticate with “Authorization: Bearer TOKEN”.")
     session = request.cookies.get(SESSION_COOKIE)
-    return store.accounts.session(session) if session else None
+    return await run_in_threadpool(store.accounts.session, session) if session else None
 
 
 MaybeCaller = Annotated[Caller | None, Depends(optional_caller)]
 
 
-def known_caller(caller: MaybeCaller) -> Caller:
+async def known_caller(caller: MaybeCaller) -> Caller:
     """Return who asks; raise Unauthenticated where nobody says so."""
     if caller is None:
         raise Unauthenticated("auth.required", "This needs a token: “Authorization: Bearer TOKEN”.")
@@ -70,7 +72,7 @@ def known_caller(caller: MaybeCaller) -> Caller:
 KnownCaller = Annotated[Caller, Depends(known_caller)]
 
 
-def staff(caller: KnownCaller) -> Caller:
+async def staff(caller: KnownCaller) -> Caller:
     """Return who asks; raise Forbidden where it is not staff."""
     caller.need_staff()
     return caller
@@ -254,7 +256,7 @@ def expected_version(if_match: str | None) -> int | None:
 
 async def submit(store: Groundswell, request: CommandRequest) -> Answer:
     """Hand a command to the writer and await its answer, without holding a thread."""
-    return await asyncio.wrap_future(store.engine.writer.submit(request))
+    return await inbox().wait(store.engine.writer.submit(request))
 
 
 def answer_json(answer: Answer, status: int = 200) -> JSONResponse:
