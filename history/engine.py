@@ -12,7 +12,7 @@ from history.database import Database
 from history.envelope import Catalogue, Request
 from history.mapper import Mapper
 from history.migrations import migrate
-from history.persons import Persons, read_master_key
+from history.persons import Persons
 from history.reactions import Reactor
 from history.reading import Log
 from history.recorder import LogRecorder
@@ -83,9 +83,5 @@ def _prepare(database: Database, data_dir: Path, *, create: bool) -> Persons:
         except OSError as error:
             raise Unavailable("store.missing", f"{database.path} cannot be made: {error.strerror}.") from None
     migrate(database, create=create)
-    with database.read() as connection:
-        claimed = Persons.claimed(connection)
-    persons = Persons(read_master_key(data_dir, create=not claimed))
     with database.append() as connection:
-        persons.claim(connection)
-    return persons
+        return Persons.claim(connection, data_dir)

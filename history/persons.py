@@ -1,16 +1,15 @@
-"""Personal data: sealed under a key per person, which a master key outside the database wraps.
+"""Personal data: sealed under a key per person, which the master key wraps.
 
 AES-256-GCM; associated data of a sealed value is ``stream|version|field``, of a wrapped key the person's id.
 Destroying the wrapped key erases the person: what is sealed can then be opened by nobody.
 """
 
 import base64
-import contextlib
-import hashlib
 import hmac
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Final, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,87 +18,74 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
 from domain.kernel import ERASED, Erased, Sealed, Unavailable
+from history import masterkey
+from history.database import Database
+from history.masterkey import MasterKey
+from history.statements import Shape, upsert
 from history.tables import person_index, person_keys, store
 
-NONCE = 12
-KEY = 32
-IDS_PER_QUERY = 500
-MASTER_CHECK = "master-key"
-
-
-def read_master_key(folder: Path, *, create: bool) -> bytes:
-    """Return the master key in ``master.key`` of the data directory, made there if it may be created.
-
-    Raises Unavailable: ``keys.missing`` where there is none, ``keys.malformed`` where it is not 32 bytes in hex,
-    ``keys.unreadable`` where the file or the directory cannot be used.
-    """
-    path = folder / "master.key"
-    try:
-        if create and not path.exists():
-            _make_master_key(path)
-        key = bytes.fromhex(path.read_text().strip())
-    except FileNotFoundError:
-        raise Unavailable(
-            "keys.missing",
-            f"The master key of this store is not at {path}. Without it nobody's personal data can be read; "
-            "bring the file back from its backup.",
-        ) from None
-    except OSError as error:
-        raise Unavailable("keys.unreadable", f"The master key {path} cannot be used: {error.strerror}.") from None
-    except ValueError:
-        key = b""
-    if len(key) != KEY:
-        raise Unavailable("keys.malformed", f"{path} does not hold a master key (64 hexadecimal digits).")
-    return key
-
-
-def _make_master_key(path: Path) -> None:
-    """Make the file at once with its content: of two processes that start together, one makes it and both read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(os.urandom(KEY).hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink()
+NONCE: Final = 12
+IDS_PER_QUERY: Final = 500
+MASTER_CHECK: Final = "master-key"
+BLIND, CONTENT = "blind index", "command content"
+SECRETS: Final = (BLIND, CONTENT)
 
 
 class Persons:
-    """The keys of persons, what is sealed under them, and the blind index by which a person is found."""
+    """The keys of persons, what is sealed under them, and the blind index by which a person is found.
 
-    def __init__(self, master_key: bytes) -> None:
-        self._master = AESGCM(master_key)
-        self._content_key = hmac.digest(master_key, b"groundswell command content", "sha256")
-        self._blind_key = hmac.digest(master_key, b"groundswell blind index", "sha256")
-        self.fingerprint = hashlib.sha256(b"groundswell master key" + master_key).hexdigest()
+    The keys of the index and of commands' contents are secrets of the store, wrapped like those of persons; so
+    another master key changes neither.
+    """
 
-    @staticmethod
-    def claimed(connection: Connection) -> bool:
-        """Tell whether the store is bound to a master key."""
-        return connection.scalar(sa.select(store.c.value).where(store.c.name == MASTER_CHECK)) is not None
+    def __init__(self, folder: Path, master: MasterKey, blind_key: bytes, content_key: bytes) -> None:
+        self._folder, self._masters = folder, [master]
+        self._blind_key, self._content_key = blind_key, content_key
 
-    def claim(self, connection: Connection) -> None:
-        """Bind the store to this master key, or raise Unavailable (``keys.wrong``) where it has another one."""
-        known = connection.scalar(sa.select(store.c.value).where(store.c.name == MASTER_CHECK))
+    @classmethod
+    def claim(cls, connection: Connection, folder: Path) -> Self:
+        """Open the persons of a store with the master key in the folder; a new store is bound to it.
+
+        To be called under the append lock. Raises Unavailable (``keys.…``) where the store's key is not there.
+        """
+        known = bound_to(connection)
         if known is None:
-            connection.execute(store.insert().values(name=MASTER_CHECK, value=self.fingerprint))
-        elif known != self.fingerprint:
-            raise Unavailable("keys.wrong", "The master key in the data directory is not the one of this store.")
+            master = masterkey.make(folder)
+            connection.execute(store.insert().values(name=MASTER_CHECK, value=master.fingerprint))
+            for name in SECRETS:
+                _keep(connection, master, name, os.urandom(masterkey.KEY))
+        else:
+            master = masterkey.find(folder, known)
+            masterkey.settle(folder, known)
+        blind, content = (_secret(connection, master, name) for name in SECRETS)
+        return cls(folder, master, blind, content)
 
-    def new_key(self, person: UUID) -> tuple[bytes, bytes]:
-        """Return (a fresh key for the person, the same wrapped under the master key)."""
-        key = os.urandom(KEY)
-        return key, self.wrap(person, key)
+    @property
+    def fingerprint(self) -> str:
+        """Tells the master key that was in use last from others."""
+        return self._masters[0].fingerprint
 
-    def wrap(self, person: UUID, key: bytes) -> bytes:
-        """Return the person's key wrapped under the master key."""
-        nonce = os.urandom(NONCE)
-        return nonce + self._master.encrypt(nonce, key, person.bytes)
+    # --- keys ---
+
+    def make(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
+        """Make and record a key for each of the persons; to be called under the append lock."""
+        keys = {person: os.urandom(masterkey.KEY) for person in sorted(persons)}
+        self.adopt(connection, keys)
+        return keys
+
+    def adopt(self, connection: Connection, keys: Mapping[UUID, bytes]) -> None:
+        """Record the keys of persons who have none; to be called under the append lock."""
+        if keys:
+            master = self._current(connection)
+            rows = [{"person_id": one, "wrapped_key": master.wrap(key, one.bytes)} for one, key in keys.items()]
+            connection.execute(person_keys.insert(), rows)
+
+    def _current(self, connection: Connection) -> MasterKey:
+        """Return the store's master key: another process may have replaced the one that was in use here."""
+        known = bound_to(connection)
+        if known is not None and known != self._masters[0].fingerprint:
+            self._masters = [masterkey.find(self._folder, known), *self._masters[:1]]
+        return self._masters[0]
 
     def keys(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of the persons who have one."""
@@ -107,14 +93,42 @@ class Persons:
         for part in _parts(sorted(set(persons))):
             query = sa.select(person_keys).where(person_keys.c.person_id.in_(part))
             for person, wrapped in connection.execute(query):
-                found[person] = self._unwrap(person, wrapped)
+                found[person] = self._unwrap(connection, person, wrapped)
         return found
 
-    def _unwrap(self, person: UUID, wrapped: bytes) -> bytes:
-        try:
-            return self._master.decrypt(wrapped[:NONCE], wrapped[NONCE:], person.bytes)
-        except InvalidTag:
-            raise Unavailable("keys.wrong", "The master key does not open the keys of this store.") from None
+    def _unwrap(self, connection: Connection, person: UUID, wrapped: bytes) -> bytes:
+        """Open a person's key; one that was read while the master key was replaced may still be under the last one."""
+        for master in self._masters:
+            if (key := master.unwrap(wrapped, person.bytes)) is not None:
+                return key
+        if (key := self._current(connection).unwrap(wrapped, person.bytes)) is not None:
+            return key
+        raise Unavailable("keys.wrong", "The master key does not open the keys of this store.")
+
+    def rotate(self, database: Database, progress: Callable[[int], object] = lambda _: None) -> int:
+        """Wrap everything under a fresh master key, in one transaction; return how many persons have a key.
+
+        The old key is needed no longer, except to read copies of the store that were made before.
+        """
+        with database.append() as connection:
+            old = self._current(connection)
+            masterkey.settle(self._folder, old.fingerprint)
+            new = masterkey.offer(self._folder)
+            for name in SECRETS:
+                _keep(connection, new, name, _secret(connection, old, name))
+            count = 0
+            for part in _pages(connection):
+                keys = self.keys(connection, part)
+                rows = [(one, new.wrap(key, one.bytes)) for one, key in keys.items()]
+                upsert(person_keys, Shape(sets=("wrapped_key",)), connection.dialect).execute(connection, rows)
+                count += len(rows)
+                progress(count)
+            connection.execute(store.update().where(store.c.name == MASTER_CHECK).values(value=new.fingerprint))
+        with database.append() as connection:
+            masterkey.settle(self._folder, self._current(connection).fingerprint)
+        return count
+
+    # --- what is sealed ---
 
     def open(self, connection: Connection, sealed: Iterable[Sealed | None]) -> list[str | Erased | None]:
         """Open sealed values in one query; a value whose key is destroyed comes as ERASED."""
@@ -150,6 +164,40 @@ class Persons:
         for part in _parts(sorted(persons)):
             connection.execute(person_keys.delete().where(person_keys.c.person_id.in_(part)))
             connection.execute(person_index.delete().where(person_index.c.person_id.in_(part)))
+
+
+def bound_to(connection: Connection) -> str | None:
+    """Return the fingerprint of the master key that the store is bound to, None for a new store."""
+    return connection.scalar(sa.select(store.c.value).where(store.c.name == MASTER_CHECK))
+
+
+def _secret(connection: Connection, master: MasterKey, name: str) -> bytes:
+    """Return a secret of the store; raise Unavailable where it does not open.
+
+    A store from before they were kept has those that its first master key gives.
+    """
+    kept = connection.scalar(sa.select(store.c.value).where(store.c.name == name))
+    if kept is None:
+        _keep(connection, master, name, master.derived(name))
+        return master.derived(name)
+    opened = master.unwrap(base64.b64decode(kept), name.encode())
+    if opened is None:
+        raise Unavailable("keys.wrong", f"The master key does not open the {name} of this store.")
+    return opened
+
+
+def _keep(connection: Connection, master: MasterKey, name: str, secret: bytes) -> None:
+    wrapped = base64.b64encode(master.wrap(secret, name.encode())).decode()
+    upsert(store, Shape(sets=("value",)), connection.dialect).execute(connection, [(name, wrapped)])
+
+
+def _pages(connection: Connection) -> Iterator[list[UUID]]:
+    """Yield all persons who have a key, page by page in order of id."""
+    query = sa.select(person_keys.c.person_id).order_by(person_keys.c.person_id).limit(IDS_PER_QUERY)
+    page = list(connection.scalars(query))
+    while page:
+        yield page
+        page = list(connection.scalars(query.where(person_keys.c.person_id > page[-1])))
 
 
 def _parts(persons: list[UUID]) -> Iterator[list[UUID]]:

@@ -183,9 +183,7 @@ def _restore_persons(engine: Engine, connection: Connection, secrets: Iterator[A
     for secret in secrets:
         seeds += [unhex(seed) for seed in secret.get("signing", ())]
         keys = {UUID(person): unhex(key) for person, key in secret.get("persons", {}).items()}
-        if keys:
-            rows = [{"person_id": p, "wrapped_key": engine.persons.wrap(p, key)} for p, key in keys.items()]
-            connection.execute(person_keys.insert(), rows)
+        engine.persons.adopt(connection, keys)
     return seeds
 
 

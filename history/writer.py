@@ -29,7 +29,7 @@ from history.persons import Persons
 from history.recorder import Circumstances, last_position, row
 from history.stage import Aggregates
 from history.statements import insert_rows, select_among
-from history.tables import commands, events, person_keys
+from history.tables import commands, events
 
 log = logging.getLogger(__name__)
 
@@ -327,13 +327,7 @@ class Writer:
         """Return the keys of all persons whose data is about to be sealed, with new ones recorded."""
         persons = {e.person for one in batch for e in one.events if e.person and self._mapper.personal(e)}
         keys = self._persons.keys(connection, persons) if persons else {}
-        fresh = []
-        for person in sorted(persons - keys.keys()):
-            keys[person], wrapped = self._persons.new_key(person)
-            fresh.append({"person_id": person, "wrapped_key": wrapped})
-        if fresh:
-            connection.execute(person_keys.insert(), fresh)
-        return keys
+        return keys | self._persons.make(connection, persons - keys.keys())
 
 
 def circumstances(context: Context, recorded_at: datetime) -> Circumstances:

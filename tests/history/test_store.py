@@ -1,7 +1,6 @@
 """Opening a store, and what the database says when it cannot serve."""
 
 import multiprocessing
-import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,6 @@ from domain.supporters import Register
 from history.database import Database
 from history.engine import Engine, open_store
 from history.migrations import migrate
-from history.persons import Persons, read_master_key
 from history.tables import metadata, person_keys
 from tests.support.rooms import ask, engine_at, enter, outcomes, people
 
@@ -176,44 +174,7 @@ def test_appenders_wait_for_each_other(database_url: str, tmp_path: Path) -> Non
         assert people(engine) == ["anna"]
 
 
-# --- the master key ---
-
-
-def test_the_master_key_is_made_for_its_owner_only(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "folder"
-    key = read_master_key(folder, create=True)
-    assert read_master_key(folder, create=False) == key
-    assert len(key) == 32
-    assert stat.S_IMODE((folder / "master.key").stat().st_mode) == 0o600
-    assert [path.name for path in folder.iterdir()] == ["master.key"]
-
-
-def test_a_missing_master_key_is_said_and_none_is_made(database_url: str, tmp_path: Path) -> None:
-    opened(database_url, tmp_path).close()
-    (tmp_path / "master.key").unlink()
-    code, message = trouble(database_url, tmp_path)
-    assert code == "keys.missing"
-    assert str(tmp_path / "master.key") in message
-    assert not (tmp_path / "master.key").exists()
-
-
-def test_the_master_key_of_another_store_is_refused(database_url: str, tmp_path: Path) -> None:
-    opened(database_url, tmp_path).close()
-    (tmp_path / "master.key").write_text("ab" * 32)
-    assert trouble(database_url, tmp_path)[0] == "keys.wrong"
-
-
-@pytest.mark.parametrize("text", [b"", b"ab", b"xy" * 32, b"ab" * 33, b"\xff\xfe"])
-def test_a_malformed_master_key_is_said(database_url: str, tmp_path: Path, text: bytes) -> None:
-    (tmp_path / "master.key").write_bytes(text)
-    assert trouble(database_url, tmp_path)[0] == "keys.malformed"
-
-
-def test_a_master_key_that_cannot_be_read_is_said(tmp_path: Path) -> None:
-    (tmp_path / "master.key").mkdir()
-    with pytest.raises(Unavailable) as unavailable:
-        read_master_key(tmp_path, create=True)
-    assert unavailable.value.code == "keys.unreadable"
+# --- persons ---
 
 
 def test_a_spoilt_key_of_a_person_is_said(database_url: str, tmp_path: Path) -> None:
@@ -230,11 +191,9 @@ def test_a_spoilt_key_of_a_person_is_said(database_url: str, tmp_path: Path) -> 
 def test_many_persons_are_read_indexed_and_forgotten(database_url: str, tmp_path: Path) -> None:
     with engine_at(database_url, tmp_path) as engine, engine.database.append() as connection:
         everybody = [identify("supporter", str(n)) for n in range(1_201)]
-        keys = {person: engine.persons.new_key(person) for person in everybody}
-        rows = [{"person_id": person, "wrapped_key": wrapped} for person, (_, wrapped) in keys.items()]
-        connection.execute(person_keys.insert(), rows)
-        found = engine.persons.keys(connection, everybody)
-        assert found == {person: key for person, (key, _) in keys.items()}
+        keys = engine.persons.make(connection, everybody)
+        assert len(set(keys.values())) == 1_201
+        assert engine.persons.keys(connection, everybody) == keys
         engine.persons.index(connection, {person: f"{n}@example.org" for n, person in enumerate(everybody)})
         assert engine.persons.find(connection, "1200@example.org") == [everybody[1200]]
         engine.persons.forget(connection, everybody)
@@ -242,10 +201,13 @@ def test_many_persons_are_read_indexed_and_forgotten(database_url: str, tmp_path
         assert engine.persons.find(connection, "1200@example.org") == []
 
 
-def test_two_master_keys_make_two_blind_indexes() -> None:
-    one, two = Persons(b"1" * 32), Persons(b"2" * 32)
-    assert one.blind("anna@example.org") != two.blind("anna@example.org")
-    assert one.fingerprint != two.fingerprint
+def test_two_stores_have_two_blind_indexes(tmp_path: Path) -> None:
+    with (
+        engine_at(f"sqlite:///{tmp_path}/one.sqlite3", tmp_path) as one,
+        engine_at(f"sqlite:///{tmp_path}/two.sqlite3", tmp_path) as two,
+    ):
+        assert one.persons.fingerprint == two.persons.fingerprint
+        assert one.persons.blind("anna@example.org") != two.persons.blind("anna@example.org")
 
 
 def test_opening_keeps_the_order_and_leaves_none_alone(database_url: str, tmp_path: Path) -> None:
