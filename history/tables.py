@@ -93,6 +93,17 @@ person_index = Table(
 )
 """Blind index: HMAC-SHA-256 of a findable value under a key kept with the master key; purged by erasure."""
 
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("person_id", Uuid, primary_key=True),
+    Column("position", BigInt, nullable=False),
+    Column("destroyed", Text, nullable=False),
+    Column("purged_at", Moment),
+    Index("erasures_purged", "purged_at"),
+)
+"""Who was erased by the event at ``position``; what was destroyed, counted by kind as JSON; when nothing was left."""
+
 store = Table(
     "store",
     metadata,
