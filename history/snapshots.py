@@ -19,13 +19,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from domain.kernel import PERSONAL, Aggregate, Event, Sealed
 from history.codec import plain
-from history.statements import Shape, upsert
-from history.tables import events, snapshots
+from history.statements import Shape, select_among, upsert, uuid_of
+from history.tables import snapshots
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,12 @@ EVERY: Final = 100
 
 BYTES_PER_EVENT: Final = 1_000
 """A snapshot waits longer where it would write more than this for each event since the one before."""
+
+_SNAPSHOTS: Final = """
+SELECT stream_id, version, aggregate, digest, state, EXISTS (
+    SELECT 1 FROM events WHERE events.stream_id = snapshots.stream_id AND events.version = snapshots.version
+) FROM snapshots
+"""
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 
@@ -145,13 +150,11 @@ class Snapshots:
 
     def find(self, connection: Connection, streams: Iterable[UUID]) -> dict[UUID, Found]:
         """Return the snapshots that can be relied on, and what they say; personal data is sealed."""
-        reached = (events.c.stream_id == snapshots.c.stream_id) & (events.c.version == snapshots.c.version)
-        query = sa.select(snapshots).join(events, reached).where(snapshots.c.stream_id.in_(streams))
         found: dict[UUID, Found] = {}
-        for row in connection.execute(query):
-            snapshot = Snapshot(*row)
+        for stream, *taken, reached in select_among(connection, _SNAPSHOTS, snapshots.c.stream_id, streams):
+            snapshot = Snapshot(uuid_of(stream), *taken)
             kind = self._kinds.get(snapshot.aggregate)
-            aggregate = codec(kind).read(snapshot) if kind else None
+            aggregate = codec(kind).read(snapshot) if kind and reached else None
             if aggregate is not None:
                 found[snapshot.stream_id] = snapshot, aggregate
         return found

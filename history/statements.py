@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
@@ -72,14 +73,21 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     insert(table, tuple(rows[0]), connection.dialect).execute(connection, (row.values() for row in rows))
 
 
-def select_among(connection: Connection, select: str, column: Column[Any], values: Iterable[Any]) -> Sequence[Any]:
+def select_among(
+    connection: Connection, select: str, column: Column[Any], values: Iterable[Any], order: str = ""
+) -> Sequence[Any]:
     """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values.
 
     However many values there are, they are one parameter of one statement.
     """
     where, process = _among(column, connection.dialect)
     given = _json.encode([process(value) if process else value for value in values]).decode()
-    return connection.exec_driver_sql(f"{select} WHERE {column.name} {where}", (given,)).all()
+    return connection.exec_driver_sql(f"{select} WHERE {column.name} {where} {order}", (given,)).all()
+
+
+def uuid_of(value: UUID | str) -> UUID:
+    """Return an id that came as the driver gives it."""
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 @functools.lru_cache(maxsize=1_024)
