@@ -6,6 +6,7 @@ Destroying the wrapped key erases the person: what is sealed can then be opened 
 
 import base64
 import hmac
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,8 +22,8 @@ from domain.kernel import ERASED, Erased, Sealed, Unavailable
 from history import masterkey
 from history.database import Database
 from history.masterkey import MasterKey
-from history.statements import Shape, upsert
-from history.tables import person_index, person_keys, store
+from history.statements import Shape, insert_rows, upsert
+from history.tables import erasures, person_index, person_keys, store
 
 NONCE: Final = 12
 IDS_PER_QUERY: Final = 500
@@ -78,7 +79,7 @@ class Persons:
         if keys:
             master = self._current(connection)
             rows = [{"person_id": one, "wrapped_key": master.wrap(key, one.bytes)} for one, key in keys.items()]
-            connection.execute(person_keys.insert(), rows)
+            insert_rows(connection, person_keys, rows)
 
     def _current(self, connection: Connection) -> MasterKey:
         """Return the store's master key: another process may have replaced the one that was in use here."""
@@ -159,11 +160,15 @@ class Persons:
         if rows:
             connection.execute(person_index.insert(), rows)
 
-    def forget(self, connection: Connection, persons: Iterable[UUID]) -> None:
-        """Destroy the keys of the persons and what makes them findable."""
-        for part in _parts(sorted(persons)):
-            connection.execute(person_keys.delete().where(person_keys.c.person_id.in_(part)))
-            connection.execute(person_index.delete().where(person_index.c.person_id.in_(part)))
+    def forget(self, connection: Connection, persons: Mapping[UUID, int]) -> None:
+        """Destroy the keys of persons and what makes them findable; the numbers are the positions of their erasures."""
+        rows = []
+        for person, position in sorted(persons.items()):
+            keys = connection.execute(person_keys.delete().where(person_keys.c.person_id == person)).rowcount
+            entries = connection.execute(person_index.delete().where(person_index.c.person_id == person)).rowcount
+            destroyed = json.dumps({"keys": keys, "index_entries": entries})
+            rows.append({"person_id": person, "position": position, "destroyed": destroyed})
+        connection.execute(erasures.insert(), rows)
 
 
 def bound_to(connection: Connection) -> str | None:

@@ -20,7 +20,7 @@ from eventsourcing.persistence import StoredEvent
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from domain.kernel import Conflict, Context, Event, GroundswellError, Refusal, Unavailable, now
+from domain.kernel import Conflict, Context, Event, GroundswellError, Refusal, Unavailable, identify, now
 from history.answers import Answer, Decided, InternalError, is_outcome, is_same, outcome_json, repeat, same, was_refused
 from history.database import Database
 from history.envelope import Request
@@ -192,7 +192,7 @@ class Writer:
         self._committing = None
         self._known_position = position
         if any(event.forgets_person for one in decided for event in one.events):
-            self._aggregates.clear()  # what the person said may stand in any of them
+            self._forget()
         self._aggregates.end()
         return answers
 
@@ -232,10 +232,21 @@ class Writer:
         news = events.c.position > self._known_position
         erased = sa.select(events.c.position).where(news, events.c.topic.in_(self._forgetting)).limit(1)
         if tail < self._known_position or connection.scalar(erased):
-            self._aggregates.clear()
+            self._forget()
         else:
             self._aggregates.evict(connection.scalars(sa.select(events.c.stream_id).where(news).distinct()))
         return tail
+
+    def _forget(self) -> None:
+        """Let go of what is remembered in the clear: a person's words may stand in any aggregate or reference."""
+        self._aggregates.clear()
+        identify.cache_clear()
+
+    def notice(self) -> None:
+        """Take note of what others appended while nothing is written here, so that an erased person is forgotten."""
+        with self._mutex, self._database.read() as connection:
+            if self._known_position >= 0:
+                self._known_position = self._catch_up(connection)
 
     def _done(
         self, connection: Connection, requests: Sequence[Request]
@@ -281,7 +292,7 @@ class Writer:
         event_rows: list[dict[str, Any]] = []
         command_rows: list[dict[str, Any]] = []
         found_by: dict[UUID, str | None] = {}
-        forgotten: list[UUID] = []
+        forgotten: dict[UUID, int] = {}
         for one in batch:
             context = one.request.context
             about = circumstances(context, moment)
@@ -291,7 +302,7 @@ class Writer:
                 stored = StoredEvent(event.originator_id, event.originator_version, event.TOPIC, data)
                 event_rows.append(row(tail, stored, about))
                 one.positions.append(tail)
-                self._note_person(event, found_by, forgotten)
+                self._note_person(event, tail, found_by, forgotten)
             command_rows.append(
                 {
                     "command_id": context.command_id,
@@ -311,12 +322,14 @@ class Writer:
             self._persons.forget(connection, forgotten)
         return tail
 
-    def _note_person(self, event: Event, found_by: dict[UUID, str | None], forgotten: list[UUID]) -> None:
+    def _note_person(
+        self, event: Event, position: int, found_by: dict[UUID, str | None], forgotten: dict[UUID, int]
+    ) -> None:
         person = event.person
         if person is None:
             return
         if event.forgets_person:
-            forgotten.append(person)
+            forgotten[person] = position
             found_by.pop(person, None)
             return
         sets, value = self._mapper.findable(event)

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import sqlalchemy as sa
@@ -7,7 +8,7 @@ from domain.pledges import Pledge
 from domain.supporters import Amend, Erase, Register, Supporter
 from history.engine import Engine
 from history.envelope import Envelope, Request, new_id
-from history.tables import commands, events, person_index, person_keys
+from history.tables import commands, erasures, events, person_index, person_keys
 from tests.support.rooms import ANNA, TESTER, ask, count, enter, outcomes
 
 
@@ -52,9 +53,17 @@ def test_an_erased_person_is_forgotten_everywhere(engine: Engine, other: Engine)
     assert outcomes(engine, ask(Erase(supporter="anna"), reason="asked for it"), enter("ben")) == ["accepted"] * 2
     assert count(engine, person_keys) == count(engine, person_index) == 0
     assert find(engine, "anna@example.org") == []
+    with engine.database.read() as connection:
+        (erasure,) = connection.execute(sa.select(erasures)).all()
+    assert (erasure.person_id, erasure.position) == (ANNA, 8)
+    assert json.loads(erasure.destroyed) == {"keys": 1, "index_entries": 1}
+    assert erasure.purged_at is None
     assert "secret" not in cached(engine)
-    assert outcomes(other, enter("cleo")) == ["accepted"]
+    assert identify.cache_info().currsize < 10
+    assert "secret" in cached(other)
+    other.writer.notice()
     assert "secret" not in cached(other)
+    assert outcomes(other, enter("cleo")) == ["accepted"]
     facts = engine.log.facts(opened=True)
     (registered,) = (f.event for f in facts if isinstance(f.event, Supporter.Registered))
     (made,) = (f.event for f in facts if isinstance(f.event, Pledge.Made))
@@ -108,3 +117,18 @@ def test_what_is_kept_of_a_command_does_not_give_away_what_a_person_wrote(engine
     assert recorded == engine.persons.keyed(asked.digest)
     assert recorded != asked.digest
     assert [answer.status for answer in engine.write([asked])] == ["repeated"]
+
+
+def test_what_a_process_remembers_it_drops_too_when_nothing_is_written_there(engine: Engine, other: Engine) -> None:
+    with_a_pledge(engine)
+    other.writer.notice()
+    assert outcomes(other, read(other, command="pledges.keep", data={"campaign": "c", "ask": "a", "supporter": "anna"}))
+    assert outcomes(engine, enter("ben")) == ["accepted"]
+    other.writer.notice()
+    assert "secret" in cached(other)
+    assert outcomes(other, enter("cleo", "hall")) == ["accepted"]
+    assert outcomes(engine, ask(Erase(supporter="anna"), reason="asked for it")) == ["accepted"]
+    other.writer.notice()
+    other.writer.notice()
+    assert "secret" not in cached(other)
+    assert outcomes(other, enter("dora")) == ["accepted"]
