@@ -6,7 +6,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --group build --universal --pytho
           --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test soak check bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,9 @@ demo: install ## fill a demonstration movement (once) and serve it on http://127
 
 test: $(VENV)/.installed-dev ## run the whole test suite, PostgreSQL included
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
+
+soak: $(VENV)/.installed-dev ## kill -9 under load for longer than the suite can: some 20 minutes
+	@$(BIN)/python -m tests.soak
 
 check: $(VENV)/.installed-dev ## run linters and types
 	@$(BIN)/ruff check

@@ -48,14 +48,15 @@ def shared_data() -> Path:
     return _SHARED_DATA
 
 
-LONGEST = ("test_real_input.py", "test_story.py", "test_writer.py")
+LONGEST = ("test_real_input.py", "test_crashes.py", "test_story.py", "test_writer.py")
+BY_DATABASE = LONGEST[:2]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Let each worker take whole files, the longest first; the real input on two databases counts as two files."""
+    """Let each worker take whole files, the longest first; the two longest on two databases count as four files."""
     for item in items:
-        database = re.search(r"sqlite|postgresql", item.name) if item.path.name == LONGEST[0] else None
+        database = re.search(r"sqlite|postgresql", item.name) if item.path.name in BY_DATABASE else None
         item.add_marker(pytest.mark.xdist_group(f"{item.path}{database[0] if database else ''}"))
     yield
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))

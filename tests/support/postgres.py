@@ -8,6 +8,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -34,13 +35,18 @@ _NOT_DURABLE = {
     "max_wal_senders": "0",
 }
 # The server's parent. Its standard input is a pipe from the test process: a line means start, its end means that the
-# process is done or dead, however that came about. Then nothing must be left.
+# process is done or dead, however that came about. Then nothing must be left. A server that ends before is started
+# again, as the supervisor of a real one would, but not while there is a file "held".
 _KEEPER = """
 trap 'rm -rf "$2"' EXIT
 read -r _ || exit
-"$1/postgres" -D "$2/data" >"$2/log" 2>&1 &
+until [ -e "$2/done" ]; do
+    [ -e "$2/held" ] || "$1/postgres" -D "$2/data" >>"$2/log" 2>&1
+    sleep 0.05
+done &
 read -r _
-kill -INT $!
+: >"$2/done"
+read -r server _ <"$2/data/postmaster.pid" && kill -INT "$server"
 wait
 """
 _PATIENCE = 30.0  # seconds for the server to answer
@@ -65,6 +71,37 @@ class PostgresServer:
             yield self.url(name)
         finally:
             self._execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def kill(self) -> None:
+        """Kill it without warning; it comes back by itself, to what it had written."""
+        os.kill(int((self.directory / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Kill it, and have it back, and answering, only after the block."""
+        held = self.directory / "held"
+        held.touch()
+        self.kill()
+        try:
+            yield
+        finally:
+            held.unlink()
+            self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        """Wait for a start or a recovery to end; raise RuntimeError with its log if it never does."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                psycopg.connect(self.url()).close()
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    log = (self.directory / "log").read_text()
+                    message = f"the tests' PostgreSQL does not answer:\n{log}"
+                    raise RuntimeError(message) from error
+                time.sleep(0.02)
+            else:
+                return
 
     def _execute(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.url(), autocommit=True) as connection:
@@ -91,8 +128,11 @@ def running_server(*, durable: bool = False) -> Iterator[PostgresServer]:
     )
     try:
         _initialise(programs, directory, user, _SETTINGS if durable else _SETTINGS | _NOT_DURABLE)
+        assert keeper.stdin is not None
+        keeper.stdin.write(b"start\n")
+        keeper.stdin.flush()
         server = PostgresServer(directory)
-        _start(server, keeper)
+        server.wait_until_it_answers()
         yield server
     finally:
         keeper.communicate()
@@ -118,24 +158,6 @@ def _initialise(programs: Path, directory: Path, user: str | None, settings: dic
     if done.returncode:
         message = f"initdb failed for the tests' PostgreSQL:\n{done.stdout}"
         raise RuntimeError(message)
-
-
-def _start(server: PostgresServer, keeper: subprocess.Popen[bytes]) -> None:
-    assert keeper.stdin is not None
-    keeper.stdin.write(b"start\n")
-    keeper.stdin.flush()
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            psycopg.connect(server.url()).close()
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                log = (server.directory / "log").read_text()
-                message = f"the tests' PostgreSQL does not answer:\n{log}"
-                raise RuntimeError(message) from error
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _new_directory(user: str | None, *, durable: bool) -> Path:
