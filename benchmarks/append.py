@@ -5,20 +5,16 @@ its own recorder, mapper and JSON transcoder; ours does more per call (command i
 metadata, leaf hash), and groups commits.
 """
 
-import os
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
-
-from eventsourcing.application import Application
-from eventsourcing.persistence import JSONTranscoder, Transcoding
+from typing import Any
 
 from api.bootstrap import SLICES
+from benchmarks.library import Library, on_postgres, on_sqlite
 from benchmarks.measure import Result, at_least, in_turn, rate
 from domain.campaigns import AddAsk, AskKind, Draft, Launch
 from domain.kernel import Actor, Context
@@ -30,30 +26,6 @@ from tests.support.postgres import running_server
 
 CALLERS = 64
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class DateAsText(Transcoding):
-    """The library's transcoder has none for dates."""
-
-    type = date
-    name = "date"
-
-    def encode(self, obj: date) -> str:
-        """Write a date."""
-        return obj.isoformat()
-
-    def decode(self, data: str) -> date:
-        """Read a date."""
-        return date.fromisoformat(data)
-
-
-class Library(Application[uuid.UUID]):
-    """The library's application, as its documentation builds it."""
-
-    def register_transcodings(self, transcoder: Any) -> None:  # noqa: ANN401 - the library's signature
-        """Add the transcoding of dates."""
-        super().register_transcodings(transcoder)
-        cast("JSONTranscoder", transcoder).register(DateAsText())
 
 
 def request(command: Any, key: str) -> Request:  # noqa: ANN401 - any command
@@ -99,29 +71,12 @@ def our_rate(url: str, calls: int) -> float:
         return rate(calls, CALLERS, call)
 
 
-def library_rate(environment: dict[str, str], calls: int) -> float:
+def library_rate(application: Library, calls: int) -> float:
     """Return the library's pledges per second."""
-    application = Library(env=environment)
     try:
         return rate(calls, CALLERS, lambda number: application.save(new_pledge(number)))
     finally:
         application.close()
-
-
-def library_on_postgres(url: str) -> dict[str, str]:
-    """Return the library's settings for a database."""
-    parts = urlsplit(url)
-    host = parts.hostname or parse_qs(parts.query)["host"][0]
-    return {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "POSTGRES_DBNAME": parts.path.lstrip("/"),
-        "POSTGRES_HOST": host,
-        "POSTGRES_PORT": str(parts.port or parse_qs(parts.query).get("port", ["5432"])[0]),
-        "POSTGRES_USER": parts.username or "postgres",
-        "POSTGRES_PASSWORD": parts.password or "",
-        "POSTGRES_POOL_SIZE": "20",
-        "POSTGRES_MAX_OVERFLOW": "50",
-    }
 
 
 def run(calls: int = 4_000) -> Iterator[Result]:
@@ -130,7 +85,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
 
         def peer() -> float:
             with server.new_database() as url:
-                return library_rate(library_on_postgres(url), calls // 4)
+                return library_rate(on_postgres(url), calls // 4)
 
         def mine() -> float:
             with server.new_database() as url:
@@ -140,9 +95,7 @@ def run(calls: int = 4_000) -> Iterator[Result]:
 
     def sqlite_peer() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            file = os.path.join(folder, "library.sqlite3")  # noqa: PTH118 - a setting is a string
-            environment = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": file}
-            return library_rate(environment, calls // 4)
+            return library_rate(on_sqlite(Path(folder)), calls // 4)
 
     def sqlite_mine() -> float:
         return our_rate("sqlite:///FOLDER/groundswell.sqlite3", calls)
