@@ -98,12 +98,15 @@ class Groundswell:
         return Checkpoints(self.engine.database, self.settings.data_dir, self.settings.base_url)
 
     def catch_up(self, progress: Progress = lambda _stage, _position: None) -> None:
-        """Let everything follow from the history that follows: reactions first, then the read models."""
-        self.engine.react(lambda position: progress("reactions", position))
-        if self.stale:
-            rebuild(self.runner, self.stale, lambda position: progress("rebuild", position))
-            self.stale = []
-        self.runner.catch_up(lambda position: progress("read models", position))
+        """Let everything follow from the history that follows: reactions, read models, and what erasures purge."""
+        try:
+            self.engine.react(lambda position: progress("reactions", position))
+            if self.stale:
+                rebuild(self.runner, self.stale, lambda position: progress("rebuild", position))
+                self.stale = []
+            self.runner.catch_up(lambda position: progress("read models", position))
+        finally:
+            self.notifications.purge()
 
     def close(self) -> None:
         """Finish what is under way and close the store."""

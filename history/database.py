@@ -2,8 +2,8 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ from domain.kernel import Unavailable
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 BUSY_SECONDS = 30
+SCRUB_SECONDS: Final = 0.2
+"""How long emptying SQLite's write-ahead log may hold up those who write, while it waits for those who read."""
 
 
 class Database:
@@ -41,6 +43,7 @@ class Database:
         else:
             raise unknown_kind()
         self.path = Path(parsed.database or "") if self.is_sqlite else None
+        self._busy_seconds = busy_seconds
         arguments: dict[str, Any] = (
             {"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None}
             if self.is_sqlite
@@ -89,6 +92,30 @@ class Database:
             if not self.is_sqlite:
                 connection.exec_driver_sql(self._take_lock)
             yield connection
+
+    def scrub(self, tables: Sequence[str]) -> bool:
+        """Do away with what deleted rows left behind; False where somebody still reads it, so that it must wait.
+
+        SQLite has overwritten them in its file (secure_delete), and empties its write-ahead log. PostgreSQL vacuums
+        the tables; copies in its own write-ahead log are its operator's to let go of.
+        """
+        return self._scrub_sqlite() if self.is_sqlite else self._scrub_postgresql(tables)
+
+    def _scrub_sqlite(self) -> bool:
+        with saying_why(self), closing(self.engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            try:
+                cursor.execute(f"PRAGMA busy_timeout = {int(SCRUB_SECONDS * 1000)}")
+                (busy, _, _) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {int(self._busy_seconds * 1000)}")
+            return not busy
+
+    def _scrub_postgresql(self, tables: Sequence[str]) -> bool:
+        connecting = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with saying_why(self), connecting as connection:
+            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}")
+        return True
 
     def close(self) -> None:
         """Close all connections."""

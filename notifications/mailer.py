@@ -8,7 +8,7 @@ import os
 import re
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,9 @@ class Mailer(Protocol):
     def session(self) -> AbstractContextManager[Session]:
         """Open one run's way out."""
 
+    def forget(self, names: Collection[str]) -> list[str]:
+        """Destroy what is kept here of these messages; return the names of those there were."""
+
 
 def mailer_of(smtp_url: str | None, data_dir: Path) -> Mailer:
     """Return the mailer of the settings; raise Invalid where the URL is none that mail can be sent by."""
@@ -94,6 +97,21 @@ class FileMailer:
             raise Unavailable("mail.unreachable", f"{path} cannot be written: {error.strerror}.") from None
         return Outcome(State.ACCEPTED, str(path))
 
+    def forget(self, names: Collection[str]) -> list[str]:
+        """Delete the files of these messages, and drafts of them that a killed sender left."""
+        found = []
+        try:
+            for path in self.folder.iterdir() if names else ():
+                name, _, kind = path.name.partition(".")
+                if name in names:
+                    path.unlink(missing_ok=True)
+                    found += [name] if kind == "eml" else []
+        except FileNotFoundError:
+            return []  # no mail was ever written here
+        except OSError as error:
+            raise Unavailable("mail.undeletable", f"{self.folder} keeps mails of the erased: {error}.") from None
+        return found
+
 
 # --- SMTP ---
 
@@ -121,6 +139,10 @@ class SmtpMailer:
             yield session
         finally:
             session.close()
+
+    def forget(self, _names: Collection[str]) -> list[str]:
+        """Nothing: what was sent lies with those who got it."""
+        return []
 
     def connect(self) -> smtplib.SMTP:
         """Connect, secure the connection where that is offered, and sign in; raise Unavailable."""

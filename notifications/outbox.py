@@ -160,24 +160,30 @@ def move(connection: Connection, row: UUID, owner: str, state: State, now: datet
     return connection.execute(outbox.update().where(*mine).values(**values)).rowcount == 1
 
 
+def name(row: Any) -> str:  # noqa: ANN401 - a row of the outbox
+    """Return what the message of a row is called on its way, the same on every attempt."""
+    return f"{row.kind}-{row.id}"
+
+
 def wait_after(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts: doubling, with jitter, at most six hours."""
     wait = min(FIRST_WAIT * 2.0 ** min(attempts - 1, 10), LONGEST_WAIT)
     return wait * random.uniform(0.8, 1.2)  # noqa: S311 - not for secrets
 
 
-def freeze(connection: Connection, persons: Persons, row: UUID, supporter: UUID, mime: bytes) -> str | None:
-    """Return the message sealed under the person's key, None where there is no key any more."""
-    key = persons.keys(connection, [supporter]).get(supporter)
-    return None if key is None else seal(key, mime.decode(), associated(row, 0, "mime"))
+def freeze(connection: Connection, persons: Persons, row: Any, field: str, text: str) -> str | None:  # noqa: ANN401
+    """Return a text of a row sealed under the person's key, None where there is no key any more."""
+    key = persons.keys(connection, [row.supporter]).get(row.supporter)
+    return None if key is None else seal(key, text, associated(row.id, 0, field))
 
 
-def thaw(connection: Connection, persons: Persons, row: UUID, supporter: UUID, frozen: str | None) -> bytes | None:
-    """Return the frozen message, None where there is none or the person was erased."""
+def thaw(connection: Connection, persons: Persons, row: Any, field: str) -> str | None:  # noqa: ANN401
+    """Return a frozen text of a row, None where there is none or the person was erased."""
+    frozen = getattr(row, field)
     if frozen is None:
         return None
-    (opened,) = persons.open(connection, [Sealed(supporter, row, 0, "mime", frozen)])
-    return opened.encode() if isinstance(opened, str) else None
+    (opened,) = persons.open(connection, [Sealed(row.supporter, row.id, 0, field, frozen)])
+    return opened if isinstance(opened, str) else None
 
 
 # --- how far digests told ---
@@ -200,14 +206,27 @@ def tell(connection: Connection, supporter: UUID, position: int, rank: int | Non
 # --- forgetting ---
 
 
-def forget(connection: Connection, supporter: UUID) -> None:
-    """Purge what was to be sent to a person and the tokens of their links; that mails were sent stays countable."""
+def forget(connection: Connection, supporter: UUID) -> dict[str, int]:
+    """Purge what was to be sent to a person and the tokens of their links; return how much of each there was.
+
+    That mails were sent stays countable.
+    """
     own = outbox.c.supporter == supporter
-    connection.execute(outbox.update().where(own).values(mime=None))
+    said = sa.or_(outbox.c.mime.is_not(None), outbox.c.last_error.is_not(None))
+    bodies = connection.scalar(sa.select(sa.func.count()).where(own, outbox.c.mime.is_not(None))) or 0
+    connection.execute(outbox.update().where(own, said).values(mime=None, last_error=None))
     unsent = own, outbox.c.state.in_((*WAITING, *HELD))
-    connection.execute(outbox.update().where(*unsent).values(state=str(State.SUPPRESSED), reason="erased"))
-    connection.execute(mail_tokens.delete().where(mail_tokens.c.supporter == supporter))
+    none_claims_it = {"state": str(State.SUPPRESSED), "reason": "erased", "claimed_by": None}
+    stopped = connection.execute(outbox.update().where(*unsent).values(**none_claims_it))
+    links = connection.execute(mail_tokens.delete().where(mail_tokens.c.supporter == supporter))
     connection.execute(digest_ranges.delete().where(digest_ranges.c.supporter == supporter))
+    return {"mail_bodies": bodies, "mails_stopped": stopped.rowcount, "mail_links": links.rowcount}
+
+
+def of_person(connection: Connection, supporter: UUID) -> Sequence[Any]:
+    """Return the rows of one person: ``id``, ``kind`` and ``state``."""
+    query = sa.select(outbox.c.id, outbox.c.kind, outbox.c.state).where(outbox.c.supporter == supporter)
+    return connection.execute(query).all()
 
 
 def purge(connection: Connection, now: datetime) -> None:

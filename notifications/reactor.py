@@ -1,7 +1,7 @@
 """Reacts to what happens with mails: starts at the head of the history, is never rebuilt, and only writes the outbox.
 
-A person who came by the public pledge form is asked to confirm the address, at most once a day; an erased one's mails
-and links are purged. What was recorded or happened long ago (an import, a restored archive) is nothing to mail about.
+A person who came by the public pledge form is asked to confirm the address, at most once a day. What was recorded or
+happened long ago (an import, a restored archive) is nothing to mail about.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,7 @@ FORM: Final = "pledge-form"
 PUBLIC: Final = Actor("supporter", "public")
 PAGE: Final = 1_000
 FRESH: Final = timedelta(days=2)
-TOPICS: Final = tuple(
-    event.TOPIC for event in (Supporter.Registered, Supporter.Amended, Supporter.Erased, Pledge.Made, Pledge.Renewed)
-)
+TOPICS: Final = tuple(event.TOPIC for event in (Supporter.Registered, Supporter.Amended, Pledge.Made, Pledge.Renewed))
 
 
 class MailReactor:
@@ -66,23 +64,18 @@ class MailReactor:
             facts = self._log.facts(position, PAGE, events.c.topic.in_(TOPICS), events.c.position <= head)
             reached = facts[-1].position if len(facts) == PAGE else head
             mails = [mail for fact in facts if (mail := self._mail(fact, now))]
-            planned += self._write(position, reached, mails, facts, now, host)
+            planned += self._write(position, reached, mails, now, host)
 
-    def _write(  # one transaction: mails, purges and the place in the history
-        self, position: int, reached: int, mails: Sequence[Planned], facts: Sequence[Fact], now: datetime, host: str
-    ) -> int:
+    def _write(self, position: int, reached: int, mails: Sequence[Planned], now: datetime, host: str) -> int:
+        """Put the mails into the outbox and move on in the history, in one transaction."""
         with self._database.write() as connection:
             here = mail_reactors.c.name == NAME, mail_reactors.c.position == position
             if connection.execute(mail_reactors.update().where(*here).values(position=reached)).rowcount != 1:
                 return 0  # another process was quicker
-            planned = outbox.plan(connection, mails, now, host)
-            for fact in facts:
-                if isinstance(fact.event, Supporter.Erased):
-                    outbox.forget(connection, fact.stream)
-            return planned
+            return outbox.plan(connection, mails, now, host)
 
     def _mail(self, fact: Fact, now: datetime) -> Planned | None:
-        if isinstance(fact.event, Supporter.Erased) or not _fresh(fact, now):
+        if not _fresh(fact, now):
             return None
         if isinstance(fact.event, Pledge.Event) and fact.actor != PUBLIC:
             return None

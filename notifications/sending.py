@@ -144,7 +144,7 @@ class SendingRun:
         frozen = None
         if one.letter is not None and one.person is not None and one.person.email is not None:
             mime = build(self._sender, one.person.email, one.letter, row.message_id, self.now)
-            frozen = outbox.freeze(connection, self._persons, row.id, row.supporter, mime)
+            frozen = outbox.freeze(connection, self._persons, row, "mime", mime.decode())
         if frozen is None or one.person is None:
             self._suppress(connection, row, one.reason or "erased")
             return
@@ -188,7 +188,7 @@ class SendingRun:
             row = connection.execute(outbox.one(key)).one()
             mine = row.state == State.RENDERED or (row.state == State.CLAIMED and row.mime is not None)
             mine = mine and row.claimed_by == self._owner
-            mime = outbox.thaw(connection, self._persons, row.id, row.supporter, row.mime) if mine else None
+            mime = outbox.thaw(connection, self._persons, row, "mime") if mine else None
         person = load(self._log, row.supporter) if mine else None
         with self._database.write() as connection:
             if before:
@@ -203,7 +203,7 @@ class SendingRun:
             taken = outbox.move(
                 connection, key, self._owner, State.TRANSMITTING, self.now, attempts=attempts, claimed_until=until
             )
-        return Envelope(f"{row.kind}-{key}", self._sender.address, person.email, mime) if taken else None
+        return Envelope(outbox.name(row), self._sender.address, person.email, mime.encode()) if taken else None
 
     def _record(self, connection: Connection, row: Any, outcome: Outcome) -> None:  # noqa: ANN401
         row = connection.execute(outbox.one(row.id)).one()
@@ -211,18 +211,23 @@ class SendingRun:
             self._turned_down(connection, row, outcome.state, outcome.said, row.attempts)
             return
         self.counts[outcome.state] += 1
-        outbox.move(connection, row.id, self._owner, outcome.state, self.now, reason=None, last_error=outcome.said)
+        said = self._said(connection, row, outcome.said)
+        outbox.move(connection, row.id, self._owner, outcome.state, self.now, reason=None, last_error=said)
         if outcome.state is State.ACCEPTED and row.to_position is not None:
             outbox.tell(connection, row.supporter, row.to_position, row.rank, self.now)
 
     def _turned_down(self, connection: Connection, row: Any, state: State, said: str, attempts: int) -> None:  # noqa: ANN401
-        values: dict[str, Any] = {"last_error": said, "attempts": attempts}
+        values: dict[str, Any] = {"last_error": self._said(connection, row, said), "attempts": attempts}
         if state is State.DEFERRED and attempts >= ATTEMPTS:
             state, values["reason"] = State.REFUSED, "gave_up"
         elif state is State.DEFERRED:
             values["not_before"] = self.now + outbox.wait_after(attempts)
         self.counts[state] += 1
         outbox.move(connection, row.id, self._owner, state, self.now, **values)
+
+    def _said(self, connection: Connection, row: Any, said: str) -> str | None:  # noqa: ANN401
+        """Return what was said of a mail as it is kept: sealed, for mail servers repeat addresses."""
+        return outbox.freeze(connection, self._persons, row, "last_error", said)
 
     def _suppress(self, connection: Connection, row: Any, reason: str) -> None:  # noqa: ANN401
         self.counts[State.SUPPRESSED] += 1
@@ -237,7 +242,8 @@ class SendingRun:
                 if state in outbox.FINAL or state in outbox.WAITING:
                     continue
                 self.counts[State.DEFERRED] += 1
-                values = {"not_before": later, "last_error": self.trouble, "attempts": row.attempts}
+                said = self._said(connection, row, self.trouble or "")
+                values = {"not_before": later, "last_error": said, "attempts": row.attempts}
                 outbox.move(connection, row.id, self._owner, State.DEFERRED, self.now, **values)
 
 

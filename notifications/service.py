@@ -17,6 +17,7 @@ from history.envelope import Request, new_id, own_request
 from notifications import outbox, planning, render, tokens
 from notifications.composing import KINDS, compose
 from notifications.digest import Digest
+from notifications.erasures import Erasures
 from notifications.language import Language
 from notifications.mailer import mailer_of
 from notifications.mime import Sender
@@ -88,6 +89,7 @@ class Notifications:
         self._engine, self._reader, self._database = engine, reader, engine.database
         self._clock = clock
         self._reactor = MailReactor(engine.log)
+        self._erasures = Erasures(engine.database, self.mailer)
         self._one_at_a_time = threading.Lock()
         self._ticker = Ticker(self.tick)
 
@@ -170,6 +172,12 @@ class Notifications:
                 for row in outbox.latest_runs(connection, limit)
             ]
             return {"states": outbox.standing(connection), "runs": runs}
+
+    # --- who was erased ---
+
+    def purge(self) -> int:
+        """Purge what is kept of erased persons; return for how many something is still to be done."""
+        return self._erasures.run(self._clock())
 
     # --- the ticker ---
 

@@ -33,8 +33,9 @@ outbox: Final = Table(
     Index("outbox_work", "state", "not_before"),
     Index("outbox_changed", "changed_at"),
 )
-"""One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message, sealed under
-the person's key; ``subject_version`` the version of the supporter's stream that set the address to be confirmed."""
+"""One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
+``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the
+version of the supporter's stream that set the address to be confirmed."""
 
 digest_ranges: Final = Table(
     "digest_ranges",
@@ -57,7 +58,7 @@ mail_tokens: Final = Table(
     Index("mail_tokens_supporter", "supporter"),
     Index("mail_tokens_expires", "expires_at"),
 )
-"""What the links in mails carry, as SHA-256; purposes are confirm, unsubscribe and view."""
+"""What the links in mails carry, as SHA-256; purposes are confirm and unsubscribe."""
 
 mail_reactors: Final = Table(
     "mail_reactors",

@@ -99,9 +99,9 @@ def test_the_frozen_message_is_sealed_under_the_persons_key(store: Store, mails:
     (row,) = rows(store)
     assert "Anna" not in row.mime
     with store.engine.database.read() as connection:
-        message = outbox.thaw(connection, store.engine.persons, row.id, row.supporter, row.mime)
+        message = outbox.thaw(connection, store.engine.persons, row, "mime")
     assert message
-    assert b"To: anna@example.org" in message
+    assert "To: anna@example.org" in message
 
 
 # --- what the other side says ---
@@ -111,7 +111,7 @@ def test_the_frozen_message_is_sealed_under_the_persons_key(store: Store, mails:
     ("at_rcpt", "at_data", "state", "said"),
     [
         (["450 later"], [], "deferred", "450"),
-        (["550 nobody"], [], "refused", "550"),
+        (["550 no s00@example.org"], [], "refused", "550 no s00@example.org"),
         (["421 closing"], [], "deferred", "421"),
         ([], ["451 later"], "deferred", "451"),
         ([], ["554 no"], "refused", "554"),
@@ -126,7 +126,9 @@ def test_answers(
     counts = mails.run(MONDAY)
     assert counts == {"planned": 2, "accepted": 1, state: 1}
     (row,) = [row for row in rows(store) if row.state == state]
-    assert said in row.last_error
+    assert said not in row.last_error  # servers repeat addresses: it is sealed
+    with store.engine.database.read() as connection:
+        assert said in (outbox.thaw(connection, store.engine.persons, row, "last_error") or "")
     assert row.attempts == 1
     assert (row.not_before > MONDAY + timedelta(minutes=3)) is (state == "deferred")
     # The other one arrived, on a new connection if need be; a second run in the same minute sends nothing.
@@ -248,9 +250,9 @@ def test_erasing_somebody_purges_bodies_tokens_and_ranges(store: Store, mails: N
     tell(store)
     mails.run(MONDAY)
     store.run("supporters.erase", supporter="anna", reason="She asked.")
-    mails.tick()
+    assert mails.purge() == 0
     (row,) = rows(store)
-    assert (row.state, row.mime) == ("accepted", None)
+    assert (row.state, row.mime, row.last_error) == ("accepted", None, None)
     with store.engine.database.read() as connection:
         for durable in (mail_tokens, digest_ranges):
             assert connection.scalar(sa.select(sa.func.count()).select_from(durable)) == 0
