@@ -4,10 +4,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append, importing, web
+from benchmarks import append, importing, verifying, web
 from benchmarks.measure import HEAD, RUNS, Result, machine
 
-BENCHMARKS = {"append": append.run, "web": web.run, "import": importing.run}
+BENCHMARKS = {"append": append.run, "web": web.run, "import": importing.run, "verify": verifying.run}
 
 
 def main(names: list[str]) -> None:

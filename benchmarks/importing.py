@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -29,25 +30,38 @@ SETTING, SAMPLE = 524, 3_000
 SQLITE = "sqlite:///FOLDER/groundswell.sqlite3"
 
 
-def imported(engine: Engine, folder: Path) -> float:
-    """Import the file into a store; return lines per second."""
-    copy = Path(shutil.copy(FILE, folder))  # what is refused is written beside it
-    begun = time.perf_counter()
-    with Interruption() as interruption:
-        summary, _ = Import(engine.write, engine.catalogue, interruption).run(Source(str(copy)))
-    seconds = time.perf_counter() - begun
-    assert (summary.lines, summary.rejected) == (LINES, REJECTED), summary
-    return LINES / seconds
+def there() -> bool:
+    """Whether the file is there; says so where it is not."""
+    if not FILE.exists():
+        print(f"skipped: there is no {FILE}")
+    return FILE.exists()
 
 
-def our_rate(url: str) -> float:
-    """Return our lines per second, events only."""
+@contextmanager
+def new_store(url: str) -> Iterator[tuple[Engine, Path]]:
+    """An empty store with its data directory; FOLDER in the address stands for that."""
     with tempfile.TemporaryDirectory() as folder:
         engine = open_store(url.replace("FOLDER", folder), Path(folder), SLICES)
         try:
-            return imported(engine, Path(folder))
+            yield engine, Path(folder)
         finally:
             engine.close()
+
+
+def import_file(engine: Engine, folder: Path) -> None:
+    """Import the file into a store."""
+    copy = Path(shutil.copy(FILE, folder))  # what is refused is written beside it
+    with Interruption() as interruption:
+        summary, _ = Import(engine.write, engine.catalogue, interruption).run(Source(str(copy)))
+    assert (summary.lines, summary.rejected) == (LINES, REJECTED), summary
+
+
+def our_rate(url: str) -> float:
+    """Return our lines per second."""
+    with new_store(url) as (engine, folder):
+        begun = time.perf_counter()
+        import_file(engine, folder)
+        return LINES / (time.perf_counter() - begun)
 
 
 def library_rate(application: Library) -> float:
@@ -76,8 +90,7 @@ def library_rate(application: Library) -> float:
 
 def run() -> Iterator[Result]:
     """Measure on both databases."""
-    if not FILE.exists():
-        print(f"skipped: {FILE.name} is not at {FILE.parent}")
+    if not there():
         return
 
     def library_on_sqlite() -> float:
