@@ -22,8 +22,8 @@ from api.paths import SLASH
 from domain.kernel import MAX_REFERENCE, Actor, Erased, Invalid
 from history.answers import Answer
 from history.codec import check_reference
-from history.envelope import Request as CommandRequest
 from history.envelope import read_moment
+from history.plans import Wanted
 from projections.projection import Projection
 from projections.views import PRESENT, AsOf, Views
 
@@ -254,9 +254,9 @@ def expected_version(if_match: str | None) -> int | None:
     return int(found[1] or found[2])
 
 
-async def submit(store: Groundswell, request: CommandRequest) -> Answer:
-    """Hand a command to the writer and await its answer, without holding a thread."""
-    return await inbox().wait(store.engine.writer.submit(request))
+async def submit(store: Groundswell, item: Wanted) -> Answer:
+    """Hand a command or a plan to the writer and await its answer, without holding a thread."""
+    return await inbox().wait(store.engine.writer.submit(item))
 
 
 def answer_json(answer: Answer, status: int = 200) -> JSONResponse:

@@ -1,14 +1,14 @@
 """Pledges over HTTP: the public form, and the list for staff."""
 
-import asyncio
 import hashlib
 import uuid
 from datetime import date, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -34,12 +34,11 @@ from api.common import (
 )
 from api.limits import Limiter
 from api.openapi import STAFF, answers, body
-from domain.kernel import Invalid, Unknown, identify
+from domain.kernel import Invalid, Stage, Unknown, identify
 from domain.supporters import Supporter, check_email
-from history.answers import Answer
 from history.envelope import Envelope, new_id
 from history.envelope import Request as CommandRequest
-from history.stage import Aggregates
+from history.plans import Plan
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
 
@@ -53,8 +52,6 @@ HARMLESS: Final = frozenset({"pledge.already_active", "pledge.already_kept"})
 PER_ADDRESS: Final = Limiter(10, 600)
 PER_CLIENT: Final = Limiter(300, 600)
 """A hall full of people may share one network address."""
-
-_busy: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
 
 class PledgeForm(BaseModel):
@@ -104,6 +101,7 @@ FORM: Final[dict[str, Any]] = {
 @router.post(
     "/campaigns/{campaign}/pledges",
     status_code=202,
+    response_model=Received,
     summary="Pledge, without an account",
     responses=answers(
         RECEIVED,
@@ -122,7 +120,7 @@ FORM: Final[dict[str, Any]] = {
 )
 async def post_pledge(
     request: Request, store: Store, campaign: CampaignPath, idempotency_key: IdempotencyKey = None
-) -> Received:
+) -> Response:
     """The public pledge form: makes or finds a supporter by e-mail address and makes the pledge.
 
     A confirmation mail goes to an address that is new. Consent counts for a new supporter; one who is known changes
@@ -131,7 +129,7 @@ async def post_pledge(
     form = await read_form(request, PledgeForm)
     client = request.client.host if request.client else ""
     position = await take_pledge(store, campaign, form, key=idempotency(idempotency_key), client=client)
-    return Received(**RECEIVED | {"position": position})
+    return JSONResponse(RECEIVED | {"position": position}, HTTPStatus.ACCEPTED)
 
 
 async def take_pledge(
@@ -146,28 +144,21 @@ async def take_pledge(
     if form.website:
         return await run_in_threadpool(store.engine.log.head)
     email = check_email(form.email)
-    blind = store.engine.persons.blind(email)
-    PER_ADDRESS.take(blind)
+    PER_ADDRESS.take(store.engine.persons.blind(email))
     if form.consent and not (form.wording and form.wording.strip()):
         raise Invalid("consent.wording_missing", "Consent needs the words that it was given to.")
     key = hashlib.sha256(f"{identify('campaign', campaign)}:{key or new_id()}".encode()).hexdigest()
-    lock = _busy.setdefault(blind, asyncio.Lock())
-    async with lock:  # the same address twice at the same time is one supporter
-        steps = await run_in_threadpool(prepare, store, campaign, form, email, key)
-        found = await asyncio.gather(*(submit(store, step) for step in steps))
-    return await run_in_threadpool(_settled, store, found)
-
-
-def _settled(store: Groundswell, found: list[Answer]) -> int:
-    for answer in found:
-        if answer.error is not None and answer.error.code not in HARMLESS:
+    try:
+        answer = await submit(store, plan(store, campaign, form, email, key))
+        if answer.error is not None:
             raise answer.error
-    return store.engine.log.head()
+    except Invalid as error:
+        raise Invalid(error.code, error.message.removeprefix("data.")) from None
+    return answer.positions[-1]
 
 
-def prepare(store: Groundswell, campaign: str, form: PledgeForm, email: str, key: str) -> list[CommandRequest]:
-    """Return the commands that the form asks for; raise what the rules would refuse to a new supporter."""
-    fresh = uuid.uuid5(uuid.NAMESPACE_OID, f"pledge-form:{key}")
+def plan(store: Groundswell, campaign: str, form: PledgeForm, email: str, key: str) -> Plan:
+    """Return what the form asks for: another thing of somebody new than of somebody who is known."""
     particulars = {
         "name": form.name,
         "locale": form.locale,
@@ -182,35 +173,18 @@ def prepare(store: Groundswell, campaign: str, form: PledgeForm, email: str, key
         envelope = Envelope(id=f"{SOURCE}:{key}:{command}", command=command, data={"supporter": str(supporter)} | data)
         return store.engine.catalogue.request(envelope, PUBLIC)
 
-    def steps(supporter: UUID) -> list[CommandRequest]:
-        registering = request("supporters.register", supporter, {"email": email} | particulars)
-        wanted = [registering, request("pledges.make", supporter, promise)]
-        return [*wanted, request("supporters.consent", supporter, consent)] if form.consent else wanted
+    def asked(supporter: UUID, *, consents: bool) -> list[CommandRequest]:
+        making = request("pledges.make", supporter, promise)
+        return [making, request("supporters.consent", supporter, consent)] if consents else [making]
 
-    engine = store.engine
-    try:
-        with engine.database.read() as connection:
-            stage = Aggregates(engine.mapper, engine.persons)
-            stage.begin(connection)
-            _rehearse(steps(uuid.uuid4()), stage)
-            known = engine.persons.find(connection, email)
-            if not known or known[0] == fresh:
-                return steps(fresh)
-            supporter = known[0]
-            person = stage.find(Supporter, supporter)
+    def if_known(supporter: UUID, stage: Stage) -> list[CommandRequest]:
+        person = stage.find(Supporter, supporter)
         may_consent = person is not None and not person.email_confirmed and CONSENT_TOPIC not in person.consents
-        making = [request("pledges.make", supporter, promise)]
-        if form.consent and may_consent:
-            making.append(request("supporters.consent", supporter, consent))
-    except Invalid as error:
-        raise Invalid(error.code, error.message.removeprefix("data.")) from None
-    return making
+        return asked(supporter, consents=form.consent and may_consent)
 
-
-def _rehearse(steps: list[CommandRequest], stage: Aggregates) -> None:
-    """Decide the commands on a stage that nothing is recorded from, so that refusals come before anything is."""
-    for step in steps:
-        step.command.decide(step.context, stage)
+    fresh = uuid.uuid5(uuid.NAMESPACE_OID, f"pledge-form:{key}")
+    registering = request("supporters.register", fresh, {"email": email} | particulars)
+    return Plan(email, fresh, [registering, *asked(fresh, consents=form.consent)], if_known, HARMLESS)
 
 
 # --- for staff ---

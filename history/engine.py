@@ -9,10 +9,11 @@ from domain.kernel import Unavailable
 from domain.slices import Slice
 from history.answers import Answer
 from history.database import Database
-from history.envelope import Catalogue, Request
+from history.envelope import Catalogue
 from history.mapper import Mapper
 from history.migrations import migrate
 from history.persons import Persons
+from history.plans import Wanted
 from history.reactions import Reactor
 from history.reading import Log
 from history.recorder import LogRecorder
@@ -33,9 +34,9 @@ class Engine:
         self.writer = Writer(database, self.mapper, persons)
         self.reactors = [Reactor(r, self.log, self.writer.write) for one in self.slices for r in one.reactions]
 
-    def write(self, requests: Sequence[Request]) -> list[Answer]:
-        """Decide and append a batch of requests now."""
-        return self.writer.write(requests)
+    def write(self, items: Sequence[Wanted]) -> list[Answer]:
+        """Decide and append a batch of commands and plans now."""
+        return self.writer.write(items)
 
     def rehearse(self) -> AbstractContextManager[Writer]:
         """Give a writer whose effects are all undone in the end; others' writes wait until then."""

@@ -22,7 +22,7 @@ from domain.kernel import ERASED, Erased, Sealed, Unavailable
 from history import masterkey
 from history.database import Database
 from history.masterkey import MasterKey
-from history.statements import Shape, insert_rows, upsert
+from history.statements import Shape, insert_rows, select_among, upsert
 from history.tables import erasures, person_index, person_keys, store
 
 NONCE: Final = 12
@@ -149,6 +149,13 @@ class Persons:
         """Return the persons who gave exactly this findable value (an e-mail address)."""
         query = sa.select(person_index.c.person_id).where(person_index.c.blind == self.blind(value))
         return list(connection.scalars(query.order_by(person_index.c.person_id)))
+
+    def whose(self, connection: Connection, values: Iterable[str]) -> dict[str, UUID]:
+        """Return for each of the findable values that somebody gave the first person who did."""
+        blinds = {self.blind(value): value for value in values}
+        rows = select_among(connection, "SELECT blind, person_id FROM person_index", person_index.c.blind, blinds)
+        persons = sorted((UUID(str(person)), blinds[bytes(blind)]) for blind, person in rows)
+        return {value: person for person, value in reversed(persons)}
 
     def index(self, connection: Connection, values: Mapping[UUID, str | None]) -> None:
         """Make each person findable by the value, and by no earlier one."""

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from threading import Event as Signal
 from typing import Any
@@ -29,6 +29,7 @@ from history.tree import FORMAT, Entry, entry_bytes, leaf_hash
 
 POLL_SECONDS = 0.1
 PAGE = 500
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -92,6 +93,14 @@ def last_position(connection: Connection) -> int:
     return connection.exec_driver_sql("SELECT max(position) FROM events").scalar() or 0
 
 
+def last_recorded(connection: Connection) -> tuple[int, datetime]:
+    """Return (the position of the newest event, when it was recorded); (0, the beginning of time) in an empty log."""
+    newest = connection.exec_driver_sql(
+        "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"
+    ).first()
+    return (newest[0], datetime.fromisoformat(newest[1])) if newest else (0, _BEGINNING)
+
+
 class StreamRecorder(AggregateRecorder):
     """Streams of events, each with its own versions."""
 
@@ -108,8 +117,8 @@ class StreamRecorder(AggregateRecorder):
             return []
         try:
             with self.database.append() as connection:
-                first = last_position(connection) + 1
-                moment = now()
+                tail, recorded_at = last_recorded(connection)
+                first, moment = tail + 1, max(now(), recorded_at)
                 about = Circumstances("system", "library", moment, moment)
                 rows = [row(first + i, stored, about) for i, stored in enumerate(stored_events)]
                 insert_rows(connection, events, rows)

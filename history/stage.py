@@ -1,7 +1,7 @@
 """Where commands find aggregates: a cache of those used lately, filled with one query for a whole batch."""
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -120,9 +120,24 @@ class Aggregates:
     def discard(self) -> None:
         """Undo what a refused command may have changed before it was refused."""
         for key, aggregate in self._touched.items():
-            if aggregate.pending_events:
-                self._cache.pop(key, None)
-                self.fetch((key,))
-                for event in self._decided[key]:
-                    self._cache[key] = event.mutate(self._cache[key])
+            if pending := len(aggregate.pending_events):
+                self._restore(key, aggregate.version - pending)
         self._touched.clear()
+
+    def undo(self, events: Sequence[Event]) -> None:
+        """Undo what commands of this batch have decided: the last events of their streams."""
+        first = {event.originator_id: event.originator_version for event in reversed(events)}
+        for key, version in first.items():
+            self._decided[key] = [event for event in self._decided[key] if event.originator_version < version]
+            self._restore(key, version - 1)
+
+    def _restore(self, key: UUID, version: int) -> None:
+        """Bring the aggregate back to what is committed of it, and to what this batch has decided since."""
+        decided = self._decided[key]
+        self._cache.pop(key, None)
+        if version == len(decided):
+            self._cache[key] = None  # nothing of it is committed
+        else:
+            self.fetch((key,))
+        for event in decided:
+            self._cache[key] = event.mutate(self._cache[key])

@@ -76,13 +76,14 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
 def select_among(
     connection: Connection, select: str, column: Column[Any], values: Iterable[Any], order: str = ""
 ) -> Sequence[Any]:
-    """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values.
-
-    However many values there are, they are one parameter of one statement.
-    """
-    where, process = _among(column, connection.dialect)
-    given = _json.encode([process(value) if process else value for value in values]).decode()
-    return connection.exec_driver_sql(f"{select} WHERE {column.name} {where} {order}", (given,)).all()
+    """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values."""
+    process = _processor(column, connection.dialect)
+    given = [process(value) for value in values] if process else list(values)
+    if connection.dialect.name == "sqlite" and isinstance(column.type, LargeBinary):  # which JSON cannot hold
+        marks = ", ".join("?" * len(given))
+        return connection.exec_driver_sql(f"{select} WHERE {column.name} IN ({marks}) {order}", tuple(given)).all()
+    where = _among(column, connection.dialect)
+    return connection.exec_driver_sql(f"{select} WHERE {where} {order}", (_json.encode(given).decode(),)).all()
 
 
 def uuid_of(value: UUID | str) -> UUID:
@@ -91,13 +92,13 @@ def uuid_of(value: UUID | str) -> UUID:
 
 
 @functools.lru_cache(maxsize=1_024)
-def _among(column: Column[Any], dialect: Dialect) -> tuple[str, Callable[[Any], Any] | None]:
+def _among(column: Column[Any], dialect: Dialect) -> str:
+    """Return the condition that the column has one of the values of a JSON array, however many they are."""
     if dialect.name == "postgresql":
         # An array is looked up in the index; a sub-query might be joined to the whole table.
-        listed = f"= ANY (ARRAY (SELECT json_array_elements_text(%s::json))::{column.type.compile(dialect)}[])"
-    else:
-        listed = "IN (SELECT value FROM json_each(?))"
-    return listed, _processor(column, dialect)
+        kind = column.type.compile(dialect)
+        return f"{column.name} = ANY (ARRAY (SELECT json_array_elements_text(%s::json))::{kind}[])"
+    return f"{column.name} IN (SELECT value FROM json_each(?))"  # noqa: S608 - a name
 
 
 @functools.lru_cache(maxsize=1_024)
@@ -144,6 +145,7 @@ class _Writing:
         return Statement(f"{into} VALUES ({marks})", self.processors(names))
 
 
+@functools.lru_cache(maxsize=1_024)
 def _processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     """Return how a value of the column is written as a parameter of the driver, or within a JSON array."""
     if dialect.name == "postgresql" and isinstance(column.type, LargeBinary):

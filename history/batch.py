@@ -1,0 +1,244 @@
+"""One batch: what was asked for is decided in turn, and appended in the transaction that it was decided in."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from domain.kernel import Conflict, Context, Event, GroundswellError, Refusal, Unavailable, now
+from history.answers import Answer, Decided, InternalError, is_outcome, is_same, outcome_json, repeat, same, was_refused
+from history.envelope import Request
+from history.mapper import Mapper
+from history.persons import Persons
+from history.plans import Plan, Wanted, requests_of
+from history.recorder import Circumstances, row
+from history.stage import Aggregates
+from history.statements import insert_rows, select_among
+from history.tables import commands, events
+
+log = logging.getLogger(__name__)
+
+Done = tuple[bytes, int, int, str | None]
+"""What is recorded of a command: the keyed hash of its content, its first and last position, its outcome."""
+
+_COMMANDS: Final = "SELECT command_id, request_hash, first_position, last_position, result FROM commands"
+
+
+def done(connection: Connection, requests: Sequence[Request]) -> dict[str, Done]:
+    """Return what is recorded of those of the commands that were executed, or refused for good, before."""
+    ids = {request.context.command_id for request in requests}
+    rows = select_among(connection, _COMMANDS, commands.c.command_id, ids)
+    return {command_id: (bytes(digest), first, last, result) for command_id, digest, first, last, result in rows}
+
+
+def recorded(connection: Connection, persons: Persons, decided: Sequence[Decided]) -> bool:
+    """Tell whether these very decisions are recorded."""
+    found = done(connection, [one.request for one in decided])
+    return all(
+        one.request.context.command_id in found
+        and found[one.request.context.command_id][:3] == (persons.keyed(one.request.digest), *one.first_and_last)
+        for one in decided
+    )
+
+
+class Batch:
+    """Commands that are decided together, under the append lock: each sees what those before it did."""
+
+    def __init__(self, connection: Connection, mapper: Mapper, persons: Persons, aggregates: Aggregates) -> None:
+        self._connection, self._mapper, self._persons = connection, mapper, persons
+        self._aggregates = aggregates
+        self._done: dict[str, Done] = {}
+        self._decided: dict[str, Decided] = {}
+        self._corrected: list[str] = []
+        self._planned: list[Answer] = []
+        self._whose: dict[str, UUID] | None = None
+
+    @property
+    def decided(self) -> list[Decided]:
+        """What is to be recorded."""
+        return list(self._decided.values())
+
+    @property
+    def forgets(self) -> bool:
+        """Whether somebody is forgotten."""
+        return any(event.forgets_person for one in self._decided.values() for event in one.events)
+
+    def decide(self, items: Sequence[Wanted]) -> list[Answer]:
+        """Return what becomes of each; positions are filled in when it is appended."""
+        requests = [request for item in items for request in requests_of(item)]
+        self._aggregates.begin(self._connection)
+        self._done = done(self._connection, requests)
+        for request in requests:
+            found = self._done.get(request.context.command_id)
+            if found and was_refused(found[3]) and not is_same(found[0], self._keyed(request)):
+                self._corrected.append(request.context.command_id)
+                del self._done[request.context.command_id]
+        fresh = [request for request in requests if request.context.command_id not in self._done]
+        self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
+        if addresses := {item.address.casefold() for item in items if isinstance(item, Plan)}:
+            self._whose = self._persons.whose(self._connection, addresses)
+        return [self._carry_out(item) if isinstance(item, Plan) else self._answer(item) for item in items]
+
+    def _keyed(self, request: Request) -> bytes:
+        """Return what is kept of a command's content: without the key, nobody can try out what a person wrote."""
+        return self._persons.keyed(request.digest)
+
+    def _answer(self, request: Request) -> Answer:
+        command_id = request.context.command_id
+        if command_id in self._done:
+            digest, first, last, result = self._done[command_id]
+            return repeat(request, digest, self._keyed(request), (first, last), result)
+        if command_id in self._decided and not self._decided[command_id].is_corrected_by(request):
+            return same(request, self._decided[command_id])
+        return self._decide(request)
+
+    def _decide(self, request: Request) -> Answer:
+        context = request.context
+        try:
+            self._need_version(request)
+            result = request.command.decide(context, self._aggregates)
+        except Refusal as refusal:
+            self._aggregates.discard()
+            if request.refusal_stays and is_outcome(refusal):
+                self._decided[context.command_id] = Decided(request, [], None, refusal=refusal)
+            return Answer(context.command_id, "rejected", error=refusal)
+        except (DBAPIError, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("Command %s (%s) failed", request.command.NAME, context.command_id)
+            self._aggregates.discard()
+            known = error if isinstance(error, GroundswellError) else InternalError()
+            return Answer(context.command_id, "rejected", error=known)
+        outcome = dict(result) if result else None
+        one = self._decided[context.command_id] = Decided(request, self._aggregates.collect(context), outcome)
+        if self._whose is not None:
+            self._whose |= {value.casefold(): person for person, value in self._findable(one.events) if value}
+        version = self._aggregates.version(streams[0]) if (streams := request.command.streams()) else None
+        return Answer(context.command_id, "accepted", one.positions, outcome, version=version)
+
+    def _need_version(self, request: Request) -> None:
+        """Raise Conflict where the caller asked for another version of the command's first stream."""
+        if request.if_match is not None and self._aggregates.version(request.command.streams()[0]) != request.if_match:
+            raise Conflict(
+                "command.precondition_failed", "It has changed since you read it; read it again and decide anew."
+            )
+
+    # --- plans ---
+
+    def _carry_out(self, plan: Plan) -> Answer:
+        supporter = (self._whose or {}).get(plan.address.casefold(), plan.fresh)
+        answer = Answer(None, "accepted")
+        try:
+            requests = plan.if_new
+            if supporter != plan.fresh:
+                self._rehearse(plan)
+                requests = plan.if_known(supporter, self._aggregates)
+        except Refusal as refusal:
+            return Answer(None, "rejected", error=refusal)
+        before = set(self._decided)
+        for request in requests:
+            error = self._answer(request).error
+            if error is not None and error.code not in plan.harmless:
+                self._undo(plan, [command_id for command_id in self._decided if command_id not in before])
+                return Answer(None, "rejected", error=error)
+        self._planned.append(answer)
+        return answer
+
+    def _rehearse(self, plan: Plan) -> None:
+        """Decide what would be done for a new address, and undo it; raise what refuses it."""
+        try:
+            for request in plan.if_new:
+                request.command.decide(request.context, self._aggregates)
+        finally:
+            self._aggregates.discard()
+
+    def _undo(self, plan: Plan, command_ids: Sequence[str]) -> None:
+        self._aggregates.undo([event for key in command_ids for event in self._decided.pop(key).events])
+        self._whose = {value: person for value, person in (self._whose or {}).items() if person != plan.fresh}
+
+    # --- appending ---
+
+    def append(self, tail: int, recorded_at: datetime) -> int:
+        """Append after the position ``tail``, which was recorded then; return the last position."""
+        batch = self.decided
+        if batch:
+            tail = self._append(batch, tail, max(now(), recorded_at))
+        for answer in self._planned:
+            answer.positions.append(tail)
+        return tail
+
+    def _append(self, batch: Sequence[Decided], tail: int, moment: datetime) -> int:
+        connection = self._connection
+        keys = self._keys(batch)
+        event_rows: list[dict[str, Any]] = []
+        command_rows: list[dict[str, Any]] = []
+        for one in batch:
+            context = one.request.context
+            about = circumstances(context, moment)
+            for event in one.events:
+                data = self._mapper.encode(event, context.reason, keys)
+                tail += 1
+                stored = StoredEvent(event.originator_id, event.originator_version, event.TOPIC, data)
+                event_rows.append(row(tail, stored, about))
+                one.positions.append(tail)
+            first, last = one.first_and_last
+            command_rows.append(
+                {
+                    "command_id": context.command_id,
+                    "request_hash": self._keyed(one.request),
+                    "first_position": first,
+                    "last_position": last,
+                    "result": outcome_json(one),
+                }
+            )
+        if event_rows:
+            insert_rows(connection, events, event_rows)
+        if self._corrected:
+            connection.execute(commands.delete().where(commands.c.command_id.in_(self._corrected)))
+        insert_rows(connection, commands, command_rows)
+        self._index(batch)
+        return tail
+
+    def _index(self, batch: Sequence[Decided]) -> None:
+        """Make persons findable by what the events say, and forget those who are to be forgotten."""
+        found_by: dict[UUID, str | None] = {}
+        forgotten: dict[UUID, int] = {}
+        for one in batch:
+            found_by |= dict(self._findable(one.events))
+            for event, position in zip(one.events, one.positions, strict=True):
+                if event.forgets_person and event.person is not None:
+                    forgotten[event.person] = position
+        self._persons.index(self._connection, {who: value for who, value in found_by.items() if who not in forgotten})
+        if forgotten:
+            self._persons.forget(self._connection, forgotten)
+
+    def _findable(self, decided: Sequence[Event]) -> Iterator[tuple[UUID, str | None]]:
+        """Yield (person, the value they are found by from now on) of the events that set it."""
+        for event in decided:
+            sets, value = self._mapper.findable(event)
+            if sets and event.person is not None:
+                yield event.person, value
+
+    def _keys(self, batch: Sequence[Decided]) -> dict[UUID, bytes]:
+        """Return the keys of all persons whose data is about to be sealed, with new ones recorded."""
+        persons = {e.person for one in batch for e in one.events if e.person and self._mapper.personal(e)}
+        keys = self._persons.keys(self._connection, persons) if persons else {}
+        return keys | self._persons.make(self._connection, persons - keys.keys())
+
+
+def circumstances(context: Context, recorded_at: datetime) -> Circumstances:
+    """Return what is recorded of a command's context beside its events."""
+    return Circumstances(
+        context.actor.kind,
+        context.actor.name,
+        context.at,
+        recorded_at,
+        context.command_id,
+        context.correlation_id,
+        context.causation_id,
+    )
