@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 500
 QUEUE: Final = 10_000
+GATHER_SECONDS: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -53,10 +54,11 @@ class Writer:
         self._known_position = -1
         self._committing: _Committing | None = None
         self._corrected: list[str] = []
-        self._capacity = waiting
+        self.capacity = waiting
         self._waiting: deque[tuple[Wanted, Future[Answer]]] = deque()
         self._enough = threading.Condition()
         self._wanted = 1
+        self._at_hand = 0
         self._thread: threading.Thread | None = None
         self._closed = False
         self.listeners: list[Callable[[int], None]] = []
@@ -83,7 +85,7 @@ class Writer:
         with self._enough:
             if self._closed:
                 raise Unavailable("writer.closed", "The server is shutting down; send this again in a moment.")
-            if len(self._waiting) >= self._capacity:
+            if len(self._waiting) >= self.capacity:
                 raise Unavailable("writer.busy", "Too many commands are waiting; send this again in a moment.")
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -92,6 +94,12 @@ class Writer:
             if len(self._waiting) >= self._wanted:
                 self._enough.notify()
         return future
+
+    @property
+    def unanswered(self) -> int:
+        """How many commands were submitted and not yet answered; at most ``capacity`` and the batch at hand."""
+        with self._enough:
+            return len(self._waiting) + self._at_hand
 
     def close(self) -> None:
         """Take no more commands, and finish those that wait."""
@@ -117,16 +125,18 @@ class Writer:
         """Return what waits, or wait for it; empty once the writer is closed and nothing waits.
 
         Those who were just answered mostly come back at once. For as many as they were it waits half as long as their
-        batch took: a batch each is better than two halves. A lone caller never waits.
+        batch took: a batch each is better than two halves. A lone caller never waits, and nobody for a batch that was
+        held up by something else.
         """
         with self._enough:
-            self._wanted = 1
+            self._wanted, self._at_hand = 1, 0
             while not (self._waiting or self._closed):
                 self._enough.wait()
             if len(self._waiting) < last and not self._closed:
                 self._wanted = last
-                self._enough.wait(took / 2)
-            return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._enough.wait(min(took / 2, GATHER_SECONDS))
+            self._at_hand = min(BATCH, len(self._waiting))
+            return [self._waiting.popleft() for _ in range(self._at_hand)]
 
     def _answer(self, batch: list[tuple[Wanted, "Future[Answer]"]]) -> None:
         try:
