@@ -39,11 +39,15 @@ class Loader:
 
         They are taken of what the log says now, not of what a cache holds: that is opened, and may be wrong.
         """
+        self._put(connection)
         if grown:
             self._replay(connection, grown)
+            self._put(connection)
+
+    def _put(self, connection: Connection) -> None:
         if self._taken:
             self._snapshots.put(connection, self._taken.values())
-        self.forget()
+            self.forget()
 
     def forget(self) -> None:
         """Forget snapshots that were taken and not kept."""

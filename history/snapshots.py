@@ -22,7 +22,6 @@ import msgspec
 from sqlalchemy import Connection
 
 from domain.kernel import PERSONAL, Aggregate, Event, Sealed
-from history.codec import plain
 from history.statements import Shape, select_among, upsert, uuid_of
 from history.tables import snapshots
 
@@ -40,7 +39,7 @@ SELECT stream_id, version, aggregate, digest, state, EXISTS (
 ) FROM snapshots
 """
 
-_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+_encoder: Final = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
