@@ -192,8 +192,11 @@ class Accounts:
     def create_link(self, email: str, role: Role) -> str:
         """Return the secret of a one-time sign-in link, good for half an hour."""
         secret = secrets.token_urlsafe(32)
-        values = {"email": check_email(email), "role": str(role), "expires_at": now() + LINK_VALID}
+        moment = now()
+        values = {"email": check_email(email), "role": str(role), "expires_at": moment + LINK_VALID}
         with self.database.write() as connection:
+            for ended in (signin_links, sessions):  # addresses are not kept for longer than they serve
+                connection.execute(ended.delete().where(ended.c.expires_at < moment))
             connection.execute(signin_links.insert().values(digest=digest(secret), **values))
         return secret
 

@@ -58,8 +58,7 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        if work:
-            groundswell.worker.start()
+        groundswell.worker.start(follow=work)
         yield
         groundswell.worker.stop()
 

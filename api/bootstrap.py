@@ -126,7 +126,10 @@ class Groundswell:
 
 
 class Worker:
-    """Keeps reactions and read models up to date in a thread of their own, and sends what is due."""
+    """Keeps reactions and read models up to date in a thread of their own, and sends what is due.
+
+    Where another process does all that, it only sees to it that this one remembers nobody who was erased there.
+    """
 
     def __init__(self, groundswell: Groundswell) -> None:
         self._groundswell = groundswell
@@ -134,12 +137,13 @@ class Worker:
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, *, follow: bool = True) -> None:
         """Begin to work; a new event of this process wakes the worker at once."""
-        self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        if follow:
+            self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
+            self._groundswell.notifications.start()
+        self._thread = threading.Thread(target=self._run, args=[follow], name="worker", daemon=True)
         self._thread.start()
-        self._groundswell.notifications.start()
 
     def stop(self) -> None:
         """Finish the batch at hand and stop."""
@@ -150,12 +154,15 @@ class Worker:
             self._thread.join()
             self._thread = None
 
-    def _run(self) -> None:
-        failures = 0
+    def _run(self, follow: bool) -> None:  # noqa: FBT001 - a thread's arguments
+        failures, idle = 0, False
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                self._groundswell.catch_up()
+                if idle:
+                    self._groundswell.engine.writer.notice()
+                if follow:
+                    self._groundswell.catch_up()
                 failures = 0
             except Unavailable as error:
                 failures += 1
@@ -163,7 +170,7 @@ class Worker:
             except Exception:
                 failures += 1
                 log.exception("The worker stumbled and tries again")
-            self._wake.wait(min(30.0, IDLE_SECONDS * 2**failures))
+            idle = not self._wake.wait(min(30.0, IDLE_SECONDS * 2**failures))
 
 
 def open_groundswell(settings: Settings, *, create: bool = True, busy_seconds: float = 30) -> Groundswell:

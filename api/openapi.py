@@ -73,6 +73,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
         "Another program holds the store locked; nothing was recorded, try again.",
     ),
     "recognition.unknown": (HTTPStatus.NOT_FOUND, "There is no recognition “winter”."),
+    "supporter.not_erased": (HTTPStatus.CONFLICT, "This supporter was not erased."),
     "supporter.unknown": (HTTPStatus.NOT_FOUND, "There is no supporter “nobody”."),
 }
 """Problems as they stand in the documentation: an example of each code."""

@@ -24,6 +24,7 @@ from api.common import (
     shown,
     views,
 )
+from api.erasures import BEYOND, erasure
 from api.openapi import STAFF, answers
 from domain.kernel import Unknown, identify
 from projections.counts import counts
@@ -84,6 +85,27 @@ class SupporterList(BaseModel):
     total: int
     next: str | None
     position: int
+
+
+class ErasureReceipt(BaseModel):
+    """What an erasure destroyed, by kind, and what survives it.
+
+    `survives` counts the events that name the person by id, `positions` lists them; `personal_fields_erased` of them
+    nobody can open, `open_texts` are the words of others. `purged_at` is null while copies are still being purged.
+    """
+
+    supporter: UUID
+    position: int
+    erased_at: datetime
+    purged_at: datetime | None
+    receipt: str
+    destroyed: dict[str, int]
+    personal_fields_erased: int
+    survives: dict[str, int]
+    positions: list[int]
+    open_texts: int
+    mails_sent: int
+    beyond_reach: list[str]
 
 
 EXAMPLE: Final[dict[str, Any]] = {
@@ -201,3 +223,31 @@ def read_supporter(
                 Membership.model_validate(one, from_attributes=True) for one in model.chapters_of(connection, key)
             ],
         )
+
+
+@router.get(
+    "/supporters/{supporter}/erasure",
+    summary="Read the receipt of an erasure (staff)",
+    responses=answers(
+        {
+            "supporter": EXAMPLE["id"],
+            "position": 812,
+            "erased_at": "2026-04-01T10:00:00Z",
+            "purged_at": "2026-04-01T10:00:01Z",
+            "receipt": "/log/receipts/812",
+            "destroyed": {"keys": 1, "index_entries": 1, "mail_bodies": 2, "mail_links": 2},
+            "personal_fields_erased": 3,
+            "survives": {"pledges.Made": 2, "supporters.Registered": 1},
+            "positions": [5, 6, 17],
+            "open_texts": 0,
+            "mails_sent": 2,
+            "beyond_reach": [BEYOND[0]],
+        },
+        *STAFF,
+        "supporter.unknown",
+        "supporter.not_erased",
+    ),
+)
+def read_erasure(store: Store, _caller: Staff, supporter: SupporterPath) -> ErasureReceipt:
+    """What was destroyed of an erased supporter, what survives, and the log's own receipt that proves it."""
+    return ErasureReceipt(**erasure(store, identify("supporter", supporter)).as_json())

@@ -128,6 +128,11 @@ def settle(folder: Path, fingerprint: str) -> None:
         raise _unreadable(coming, error) from None
 
 
+def old_keys(folder: Path) -> list[Path]:
+    """Return the files of keys that were replaced."""
+    return sorted(folder.glob(f"{NAME}.old-*"))
+
+
 def _need(path: Path) -> MasterKey:
     key = read(path)
     if key is None:

@@ -127,6 +127,7 @@ class Persons:
             connection.execute(store.update().where(store.c.name == MASTER_CHECK).values(value=new.fingerprint))
         with database.append() as connection:
             masterkey.settle(self._folder, self._current(connection).fingerprint)
+        database.scrub((person_keys.name, store.name))
         return count
 
     # --- what is sealed ---

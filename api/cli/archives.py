@@ -9,6 +9,7 @@ import click
 from api.cli import console
 from domain.kernel import Conflict, Invalid
 from history.archive import export as export_archive
+from history.masterkey import NAME, old_keys
 from history.notes import VerifierKey
 from history.restore import restore as restore_archive
 from history.unpacking import Archive, verify_archive
@@ -153,7 +154,11 @@ def _passphrase(*, again: bool) -> str:
 @click.pass_context
 @console.as_json_option
 def keys(ctx: click.Context, *, as_json: bool) -> None:
-    """Print the verifier keys of the log (name+id+key), oldest first; sub-commands change them."""
+    """Print the verifier keys of the log (name+id+key), oldest first; sub-commands change keys.
+
+    What persons gave is sealed under keys of theirs, which the master key in the data directory wraps. Keep a backup of
+    it apart from those of the store: losing the master key is final, nobody's personal data can be read again.
+    """
     if ctx.invoked_subcommand is not None:
         return
     with console.opened() as groundswell:
@@ -172,6 +177,27 @@ def rotate() -> None:
     with console.opened() as groundswell:
         console.say(str(groundswell.checkpoints.keys().rotate()))
         groundswell.checkpoints.make()
+
+
+@keys.command("rotate-master")
+@console.yes_option
+def rotate_master(*, yes: bool) -> None:
+    """Put a new master key in the place of the present one; no event changes, and nobody's data is lost.
+
+    Processes on this data directory go on; those on other hosts need the new file. What backups, and rows deleted from
+    the database, hold of persons' keys can be opened by nobody once the old key is deleted.
+    """
+    with console.opened() as groundswell:
+        console.confirm("Wrap the keys of all persons under a new master key?", yes=yes)
+        folder, persons = groundswell.settings.data_dir, groundswell.engine.persons
+        before = set(old_keys(folder))
+        with console.progress(None, "wrapping") as report:
+            count = persons.rotate(groundswell.engine.database, lambda done: report("wrapping", done))
+        console.say(
+            f"The keys of {count:,} persons are wrapped under a new master key, {folder / NAME}: back it up now."
+        )
+        for old in sorted(set(old_keys(folder)) - before):
+            console.say(f"The old one is {old}; backups from before need it. Delete it, and they open for nobody.")
 
 
 @keys.command()

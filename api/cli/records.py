@@ -1,21 +1,31 @@
 """``groundswell history``, ``erase``: what is recorded, and what must no longer be readable."""
 
-from collections import Counter
+import time
+from typing import Final
 from uuid import UUID
 
 import click
-import sqlalchemy as sa
 
 from api.bootstrap import Groundswell
 from api.cli import console
+from api.erasures import BEYOND, Erasure, Traces, erasure, traces
 from api.imports import CLI
-from domain.kernel import Context, Sealed, Unknown, fields_of, identify, now
-from domain.slices import Fact
+from domain.kernel import Context, Invalid, Unknown, identify, now
 from domain.supporters import Erase
 from history.envelope import new_id, own_request
-from history.tables import events
 
-PAGE = 1_000
+PAGE: Final = 1_000
+PATIENCE: Final = 5.0
+"""Seconds that the purging of an erased person may wait for others who read."""
+
+DESTROYED: Final = {
+    "keys": "key of the person",
+    "index_entries": "entries by which the address was found",
+    "mail_bodies": "messages in the outbox",
+    "mails_stopped": "mails that waited",
+    "mail_links": "links in mails",
+    "mail_files": "mails in files",
+}
 
 
 @click.command()
@@ -55,41 +65,73 @@ def history(
 
 @click.command()
 @click.argument("supporter")
-@click.option("--reason", required=True, help="Why; it is recorded with the event.")
+@click.option("--reason", help="Why; it is recorded with the event, in clear and for good.")
+@click.option("--receipt", "only_receipt", is_flag=True, help="Only print the receipt of one who was erased before.")
 @console.yes_option
 @console.as_json_option
-def erase(*, supporter: str, reason: str, yes: bool, as_json: bool) -> int:
+def erase(*, supporter: str, reason: str | None, only_receipt: bool, yes: bool, as_json: bool) -> int:
     """Destroy a person's key: what they gave can no longer be read, by anybody, ever.
 
-    SUPPORTER is a reference, an id, or the person's e-mail address. Counts and proofs stay valid.
+    SUPPORTER is a reference, an id, or the person's e-mail address. Counts and proofs stay valid. Ends with a receipt:
+    what was destroyed, what survives, and what is beyond the reach of this command.
     """
     with console.opened() as groundswell:
         person = _find(groundswell, supporter)
-        facts = _facts_about(groundswell, person)
-        topics = Counter(fact.topic for fact in facts)
-        sealed = sum(_sealed_fields(fact) for fact in facts)
-        if not as_json:
-            console.say(f"Supporter {person}: {len(facts):,} events, {sealed:,} personal fields in them.")
-            console.say("What survives, under a pseudonym and without name, address or notes:")
-            console.print_table(("event", "#count"), sorted(topics.items()))
-            console.say("What is lost for good: name, e-mail address, display name, every note. Backups keep them")
-            console.say("until they are deleted, too.")
-        console.confirm("Erase this person?", yes=yes)
-        command_id = new_id()
-        context = Context(actor=CLI, at=now(), command_id=command_id, correlation_id=command_id, reason=reason)
-        (answer,) = groundswell.engine.write([own_request(Erase(supporter=str(person)), context)])
-        if answer.error is not None:
-            raise answer.error
-        groundswell.catch_up()
-    position = answer.positions[-1]
+        if not only_receipt:
+            if not reason:
+                raise Invalid("arguments.reason", "Say why with --reason; it is recorded with the event.")
+            if not as_json:
+                _announce(person, traces(groundswell, person))
+            console.confirm("Erase this person?", yes=yes)
+            command_id = new_id()
+            context = Context(actor=CLI, at=now(), command_id=command_id, correlation_id=command_id, reason=reason)
+            (answer,) = groundswell.engine.write([own_request(Erase(supporter=str(person)), context)])
+            if answer.error is not None:
+                raise answer.error
+        _purge(groundswell)
+        found = erasure(groundswell, person)
     if as_json:
-        console.print_json(
-            {"supporter": str(person), "position": position, "survives": dict(topics), "personal_fields_erased": sealed}
-        )
+        console.print_json(found.as_json())
     else:
-        console.say(f"Done at position {position:,}: the key is destroyed, {sealed:,} personal fields are unreadable,")
-        console.say("the person can no longer be found by their address, and gets no more mail.")
+        _print(found)
     return console.DONE
+
+
+def _purge(groundswell: Groundswell) -> None:
+    """Let everything follow from the erasure; who still reads the old state is waited for a while."""
+    groundswell.catch_up()
+    deadline = time.monotonic() + PATIENCE
+    while groundswell.notifications.purge() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _announce(person: UUID, found: Traces) -> None:
+    console.say(
+        f"Supporter {person}: {len(found.positions):,} events, {found.sealed_fields:,} personal fields in them."
+    )
+    console.say("What survives, under a pseudonym and without name, address or notes:")
+    console.print_table(("event", "#count"), sorted(found.events.items()))
+    if found.open_texts:
+        console.say(f"{found.open_texts:,} reasons and other words of others in them stay readable.")
+    console.say("What is lost for good: name, e-mail address, display name, every note.")
+
+
+def _print(found: Erasure) -> None:
+    console.say(f"Erased at position {found.position:,}; {found.receipt} proves it.")
+    gone = {DESTROYED.get(kind, kind): count for kind, count in found.destroyed.items() if count}
+    gone["personal fields that nobody can open any more"] = found.survives.sealed_fields
+    console.print_table(("destroyed", "#count"), list(gone.items()))
+    stays = {"events that name the person by id": len(found.survives.positions)}
+    stays |= {"reasons and other words of others in them": found.survives.open_texts, "mails sent": found.mails_sent}
+    console.print_table(("survives", "#count"), list(stays.items()))
+    console.say("Totals, ranks and proofs are what they were. Beyond the reach of this command:")
+    for sentence in BEYOND:
+        console.say(f"- {sentence}")
+    if found.purged_at is None:
+        console.say(
+            "Not finished: somebody still reads the store as it was. A running `groundswell up` or `work` ends it,"
+        )
+        console.say("or this command with --receipt.")
 
 
 def _find(groundswell: Groundswell, supporter: str) -> UUID:
@@ -106,19 +148,6 @@ def _find(groundswell: Groundswell, supporter: str) -> UUID:
             named = ", ".join(map(str, found))
             raise Unknown("supporter.ambiguous", f"Several supporters gave this address: {named}. Name one by its id.")
     raise Unknown("supporter.unknown", "There is no such supporter.")
-
-
-def _facts_about(groundswell: Groundswell, person: UUID) -> list[Fact]:
-    """Return every event that concerns the person; found by their id in the stored bytes, not by decoding them all."""
-    named = str(person).encode()
-    sought = "instr(data, :named) > 0" if groundswell.engine.database.is_sqlite else "position(:named in data) > 0"
-    holds = sa.text(sought).bindparams(named=named)
-    where = sa.or_(events.c.stream_id == person, holds)
-    return [fact for fact in groundswell.engine.log.follow(where) if person in {fact.event.person, fact.stream}]
-
-
-def _sealed_fields(fact: Fact) -> int:
-    return sum(isinstance(getattr(fact.event, name), Sealed) for name in fields_of(type(fact.event)))
 
 
 COMMANDS = {"history": history, "erase": erase}

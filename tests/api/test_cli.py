@@ -175,10 +175,24 @@ def test_erasing_says_what_survives_and_what_was_done(cli: Cli) -> None:
     assert (asked.status, asked.code) == (2, "arguments.not_confirmed")
     assert "supporters.Registered" in asked.out
     done = cli("erase", "anna@example.org", "--reason", "She asked.", "--yes", "--json").json
-    assert (done["survives"], done["personal_fields_erased"]) == ({"supporters.Registered": 1}, 2)
+    assert (done["survives"], done["positions"], done["personal_fields_erased"]) == (
+        {"supporters.Registered": 1},
+        [1],
+        2,
+    )
+    assert {kind: count for kind, count in done["destroyed"].items() if count} == {"keys": 1, "index_entries": 1}
+    assert (done["position"], done["receipt"]) == (4, "/log/receipts/4")
+    assert done["purged_at"]
     assert cli("history", "--to", "1", "--personal").json["data"]["name"] == {"personal": "erased"}
     assert cli("erase", "anna", "--reason", "Again.", "--yes").code == "supporter.already_erased"
     assert cli("erase", "nobody", "--reason", "x", "--yes").code == "supporter.unknown"
+    assert cli("erase", "person-2", "--yes").code == "arguments.reason"
+    assert cli("erase", "person-2", "--receipt").code == "supporter.not_erased"
+    assert cli("erase", "anna", "--receipt", "--json").json == done
+    said = cli("erase", "anna", "--receipt").out
+    assert "Erased at position 4; /log/receipts/4 proves it." in said
+    assert "rotate-master" in said
+    assert "Not finished" not in said
 
 
 # --- read models ---
@@ -245,6 +259,31 @@ def test_keys_are_rotated_and_retired(cli: Cli) -> None:
     assert cli("keys").out.split() == [first, second]
     assert cli("keys", "retire", first.split("+")[1], "--yes").status == 0
     assert cli("keys", "retire", second.split("+")[1], "--yes").code == "keys.only_one"
+
+
+def test_the_master_key_is_replaced(cli: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    before = (folder / "master.key").read_text()
+    assert cli("keys", "rotate-master").code == "arguments.not_confirmed"
+    assert (folder / "master.key").read_text() == before
+    ran = cli("keys", "rotate-master", "--yes")
+    assert (ran.status, ran.err) == (0, "")
+    (old,) = folder.glob("master.key.old-*")
+    assert (old.read_text(), str(old) in ran.out) == (before, True)
+    assert "2 persons" in ran.out
+    old.unlink()
+    assert cli("history", "--to", "1", "--personal").json["data"]["name"] == "Anna Brandt"
+    assert cli("verify").status == 0
+    assert "final" in cli("keys", "--help").out
+
+
+def test_nothing_runs_on_a_store_whose_master_key_is_lost(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "var" / "master.key").unlink()
+    for command in (["up", "--port", "0"], ["work"], ["history"], ["keys", "rotate-master", "--yes"]):
+        ran = cli(*command)
+        assert (ran.status, ran.code) == (2, "keys.missing")
+        assert "can ever be read again" in ran.err
+    assert not (tmp_path / "var" / "master.key").exists()
 
 
 # --- digests ---
