@@ -56,6 +56,8 @@ class State(StrEnum):
 
 WAITING: Final = (State.PENDING, State.DEFERRED)
 HELD: Final = (State.CLAIMED, State.RENDERED)
+SENT: Final = (State.ACCEPTED, State.UNKNOWN)
+"""Where the mail went out, or may have."""
 FINAL: Final = (State.ACCEPTED, State.REFUSED, State.UNKNOWN, State.SUPPRESSED)
 
 
