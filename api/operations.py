@@ -169,9 +169,14 @@ METRICS: Final = (
     responses=answers(METRICS, media="text/plain", says="Text format of Prometheus."),
 )
 def read_metrics(request: Request, store: Store) -> PlainTextResponse:
-    """Events, commands by what became of them, how far behind read models are, and how long answers took."""
-    lines = [*_of_store(standing(store)), *request.app.state.metrics.lines()]
+    """Events, commands by what became of them and how many wait, the lag of read models, and how long answers took."""
+    lines = [*_of_store(standing(store)), *_of_writer(store), *request.app.state.metrics.lines()]
     return PlainTextResponse("\n".join(lines) + "\n", media_type=metrics.MEDIA_TYPE)
+
+
+def _of_writer(store: Groundswell) -> Iterator[str]:
+    text = "Commands of this process that wait to be recorded."
+    yield from metrics.family("groundswell_commands_waiting", "gauge", text, [((), store.engine.writer.unanswered)])
 
 
 def _of_store(found: Standing) -> Iterator[str]:
