@@ -4,18 +4,30 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append, importing, verifying, web
+from benchmarks import append, importing, lone, memory, verifying, web
 from benchmarks.measure import HEAD, RUNS, Result, machine
 
-BENCHMARKS = {"append": append.run, "web": web.run, "import": importing.run, "verify": verifying.run}
+BENCHMARKS = {
+    "append": append.run,
+    "lone": lone.run,
+    "web": web.run,
+    "import": importing.run,
+    "verify": verifying.run,
+    "memory": memory.run,
+}
+ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql}
+"""What takes too long to be run every time."""
 
 
 def main(names: list[str]) -> None:
-    """Run the named benchmarks, all by default."""
+    """Run the named benchmarks; where none is named all, and write the results down."""
+    known = BENCHMARKS | ONLY_IF_NAMED
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"There is no benchmark {unknown[0]}; there are {', '.join(known)}.")
     results: list[Result] = []
     for name in names or BENCHMARKS:
         print(f"{name} …", flush=True)
-        for result in BENCHMARKS[name]():
+        for result in known[name]():
             print(result.row(), flush=True)
             results.append(result)
     missed = [result.what for result in results if result.missed]
