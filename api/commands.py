@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -229,9 +228,11 @@ class Batches:
                 raise Invalid("command.too_large", f"The line is longer than {LARGEST:,} bytes.")
             default = f"{self._key}:{number}" if self._key else None
             # As in a file that is imported: the same lines again lead to the same answers.
-            return replace(read(self._store, self._caller, line, default, known_id), refusal_stays=True)
+            request = read(self._store, self._caller, line, default, known_id)
         except GroundswellError as error:
             return Answer(known_id[0] if known_id else None, "rejected", error=error)
+        request.refusal_stays = True
+        return request
 
 
 class Many(StreamingResponse):

@@ -8,7 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, BinaryIO, Final, Self, cast
@@ -282,9 +282,11 @@ class Import:
                 raise Invalid("command.too_large", f"The line is longer than {LONGEST_LINE:,} bytes.")
             envelope = self._catalogue.open(line)
             identity = envelope.id
-            return replace(self._catalogue.request(envelope, CLI), refusal_stays=True)
+            request = self._catalogue.request(envelope, CLI)
         except Refusal as refusal:
             return Answer(identity or _claimed_id(line), "rejected", error=refusal)
+        request.refusal_stays = True
+        return request
 
     def _take(self, batch: list[tuple[int, bytes, Request | Answer]], mine: Summary, rejects: Rejects) -> None:
         answers = iter(self._write([one for _, _, one in batch if isinstance(one, Request)]))

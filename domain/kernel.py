@@ -347,14 +347,15 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
 
     def collect(self, context: Context) -> Sequence[Event]:
         """Take the events decided since the last time, each stamped with when it happened."""
+        if not self._pending_events:
+            return ()
         collected: list[Aggregate.Event] = list(self._pending_events)  # type: ignore[arg-type]
         self._pending_events.clear()
         for event in collected:
-            object.__setattr__(event, "timestamp", context.at)
-            if event.originator_version == self.INITIAL_VERSION:
-                self._created_on = context.at
-        if collected:
-            self._modified_on = context.at
+            vars(event)["timestamp"] = context.at
+        if collected[0].originator_version == self.INITIAL_VERSION:
+            self._created_on = context.at
+        self._modified_on = context.at
         return collected
 
 

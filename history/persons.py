@@ -22,14 +22,15 @@ from domain.kernel import ERASED, Erased, Sealed, Unavailable
 from history import masterkey
 from history.database import Database
 from history.masterkey import MasterKey
-from history.statements import Shape, insert_rows, select_among, upsert
+from history.statements import Shape, delete_among, insert_rows, select_among, upsert, uuid_of
 from history.tables import erasures, person_index, person_keys, store
 
 NONCE: Final = 12
-IDS_PER_QUERY: Final = 500
+PAGE: Final = 500
 MASTER_CHECK: Final = "master-key"
 BLIND, CONTENT = "blind index", "command content"
 SECRETS: Final = (BLIND, CONTENT)
+_KEYS: Final = "SELECT person_id, wrapped_key FROM person_keys"
 
 
 class Persons:
@@ -90,12 +91,9 @@ class Persons:
 
     def keys(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of the persons who have one."""
-        found: dict[UUID, bytes] = {}
-        for part in _parts(sorted(set(persons))):
-            query = sa.select(person_keys).where(person_keys.c.person_id.in_(part))
-            for person, wrapped in connection.execute(query):
-                found[person] = self._unwrap(connection, person, wrapped)
-        return found
+        rows = select_among(connection, _KEYS, person_keys.c.person_id, set(persons))
+        found = ((uuid_of(person), bytes(wrapped)) for person, wrapped in rows)
+        return {person: self._unwrap(connection, person, wrapped) for person, wrapped in found}
 
     def _unwrap(self, connection: Connection, person: UUID, wrapped: bytes) -> bytes:
         """Open a person's key; one that was read while the master key was replaced may still be under the last one."""
@@ -155,18 +153,17 @@ class Persons:
         """Return for each of the findable values that somebody gave the first person who did."""
         blinds = {self.blind(value): value for value in values}
         rows = select_among(connection, "SELECT blind, person_id FROM person_index", person_index.c.blind, blinds)
-        persons = sorted((UUID(str(person)), blinds[bytes(blind)]) for blind, person in rows)
+        persons = sorted((uuid_of(person), blinds[bytes(blind)]) for blind, person in rows)
         return {value: person for person, value in reversed(persons)}
 
     def index(self, connection: Connection, values: Mapping[UUID, str | None]) -> None:
         """Make each person findable by the value, and by no earlier one."""
         if not values:
             return
-        for part in _parts(sorted(values)):
-            connection.execute(person_index.delete().where(person_index.c.person_id.in_(part)))
+        delete_among(connection, person_index, person_index.c.person_id, values)
         rows = [{"blind": self.blind(value), "person_id": person} for person, value in values.items() if value]
         if rows:
-            connection.execute(person_index.insert(), rows)
+            insert_rows(connection, person_index, rows)
 
     def forget(self, connection: Connection, persons: Mapping[UUID, int]) -> None:
         """Destroy the keys of persons and what makes them findable; the numbers are the positions of their erasures."""
@@ -206,16 +203,11 @@ def _keep(connection: Connection, master: MasterKey, name: str, secret: bytes) -
 
 def _pages(connection: Connection) -> Iterator[list[UUID]]:
     """Yield all persons who have a key, page by page in order of id."""
-    query = sa.select(person_keys.c.person_id).order_by(person_keys.c.person_id).limit(IDS_PER_QUERY)
+    query = sa.select(person_keys.c.person_id).order_by(person_keys.c.person_id).limit(PAGE)
     page = list(connection.scalars(query))
     while page:
         yield page
         page = list(connection.scalars(query.where(person_keys.c.person_id > page[-1])))
-
-
-def _parts(persons: list[UUID]) -> Iterator[list[UUID]]:
-    for start in range(0, len(persons), IDS_PER_QUERY):
-        yield persons[start : start + IDS_PER_QUERY]
 
 
 def associated(stream: UUID, version: int, field: str) -> bytes:

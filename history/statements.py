@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table
+from sqlalchemy import Column, Connection, Dialect, LargeBinary, Table, Uuid
 
 _json = msgspec.json.Encoder()
 
@@ -77,13 +77,22 @@ def select_among(
     connection: Connection, select: str, column: Column[Any], values: Iterable[Any], order: str = ""
 ) -> Sequence[Any]:
     """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values."""
+    where, given = _among(connection, column, values)
+    return connection.exec_driver_sql(f"{select} WHERE {where} {order}", given).all()
+
+
+def delete_among(connection: Connection, table: Table, column: Column[Any], values: Iterable[Any]) -> int:
+    """Delete the rows whose column has one of the values; return how many there were."""
+    where, given = _among(connection, column, values)
+    return connection.exec_driver_sql(f"DELETE FROM {table.name} WHERE {where}", given).rowcount  # noqa: S608 - names
+
+
+def _among(connection: Connection, column: Column[Any], values: Iterable[Any]) -> tuple[str, tuple[Any, ...]]:
     process = _processor(column, connection.dialect)
     given = [process(value) for value in values] if process else list(values)
     if connection.dialect.name == "sqlite" and isinstance(column.type, LargeBinary):  # which JSON cannot hold
-        marks = ", ".join("?" * len(given))
-        return connection.exec_driver_sql(f"{select} WHERE {column.name} IN ({marks}) {order}", tuple(given)).all()
-    where = _among(column, connection.dialect)
-    return connection.exec_driver_sql(f"{select} WHERE {where} {order}", (_json.encode(given).decode(),)).all()
+        return f"{column.name} IN ({', '.join('?' * len(given))})", tuple(given)
+    return _listed(column, connection.dialect), (_json.encode(given).decode(),)
 
 
 def uuid_of(value: UUID | str) -> UUID:
@@ -92,7 +101,7 @@ def uuid_of(value: UUID | str) -> UUID:
 
 
 @functools.lru_cache(maxsize=1_024)
-def _among(column: Column[Any], dialect: Dialect) -> str:
+def _listed(column: Column[Any], dialect: Dialect) -> str:
     """Return the condition that the column has one of the values of a JSON array, however many they are."""
     if dialect.name == "postgresql":
         # An array is looked up in the index; a sub-query might be joined to the whole table.
@@ -150,7 +159,13 @@ def _processor(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | 
     """Return how a value of the column is written as a parameter of the driver, or within a JSON array."""
     if dialect.name == "postgresql" and isinstance(column.type, LargeBinary):
         return _hexadecimal
+    if isinstance(column.type, Uuid):
+        return _hexadecimal_id if dialect.name == "sqlite" else None
     return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _hexadecimal_id(value: UUID | None) -> str | None:
+    return None if value is None else f"{value.int:032x}"
 
 
 def _hexadecimal(blob: bytes | None) -> str | None:
