@@ -18,6 +18,9 @@ from history.statements import select_among, uuid_of
 from history.tables import events
 
 _EVENTS: Final = "SELECT stream_id, version, topic, data, occurred_at FROM events"
+_TAIL: Final = sa.text(f"{_EVENTS} WHERE stream_id = :stream AND version > :version ORDER BY version").bindparams(
+    sa.bindparam("stream", type_=sa.Uuid)
+)
 
 
 class Loader:
@@ -93,7 +96,4 @@ def _streams(connection: Connection, streams: Sequence[UUID]) -> Iterable[tuple[
 
 
 def _tail(connection: Connection, last: Snapshot) -> Sequence[Any]:
-    columns = (events.c.stream_id, events.c.version, events.c.topic, events.c.data)
-    written = sa.type_coerce(events.c.occurred_at, sa.Text)
-    after = events.c.stream_id == last.stream_id, events.c.version > last.version
-    return connection.execute(sa.select(*columns, written).where(*after).order_by(events.c.version)).all()
+    return connection.execute(_TAIL, {"stream": last.stream_id, "version": last.version}).all()
