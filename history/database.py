@@ -97,7 +97,7 @@ class Database:
         """Do away with what deleted rows left behind; False where somebody still reads it, so that it must wait.
 
         SQLite has overwritten them in its file (secure_delete), and empties its write-ahead log. PostgreSQL vacuums
-        the tables; copies in its own write-ahead log are its operator's to let go of.
+        the tables, which lets it write over them; its own write-ahead log keeps copies until it is recycled.
         """
         return self._scrub_sqlite() if self.is_sqlite else self._scrub_postgresql(tables)
 
