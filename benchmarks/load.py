@@ -19,7 +19,7 @@ import uvloop
 
 HOST = "127.0.0.1"
 CONNECTIONS = 64
-WARM_UP_SECONDS, SECONDS = 0.5, 3.0
+WARM_UP_SECONDS, SECONDS = 0.5, 2.0
 _LENGTH = b"content-length: "
 
 

@@ -35,7 +35,7 @@ from tests.support.postgres import PostgresServer, running_server
 SERVE = [sys.executable, "-m", "api.cli", "serve", "--port", "0"]
 WORK = [sys.executable, "-m", "api.cli", "work"]
 PEER = [sys.executable, "-m", "benchmarks.web_peer"]
-OURS, PEERS = 12_000, 4_000
+OURS, PEERS = 8_000, 3_000
 """More requests than are answered in the time; where they are not, the clock stops with the last."""
 CAMPAIGN, ASK = "listen", "ten-minutes"
 Seeded = Callable[[str, Path, int], tuple[str, dict[str, str]]]
