@@ -69,7 +69,7 @@ class _Codec:
         fields += [(name, Sealed | None if name in self.personal else hint) for name, hint in declared.items()]
         struct = msgspec.defstruct(cls.__qualname__, fields, kw_only=True, forbid_unknown_fields=True)
         self.decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
-        meant = [cls.prefix, cls.class_version, msgspec.json.schema(struct)]
+        meant = [cls.prefix, cls.class_version, _undescribed(msgspec.json.schema(struct))]
         self.fingerprint = msgspec.json.encode(meant, order="sorted")
 
     def digest(self, stream: UUID, version: int, state: bytes) -> bytes:
@@ -95,12 +95,12 @@ class _Codec:
 
     def read(self, snapshot: Snapshot) -> Aggregate | None:
         """Return the aggregate, None where this release did not take the snapshot or it was changed since."""
-        if self.digest(snapshot.stream_id, snapshot.version, snapshot.state) != snapshot.digest:
-            return None
         try:
+            if self.digest(snapshot.stream_id, snapshot.version, snapshot.state) != snapshot.digest:
+                return None
             struct = self.decoder.decode(snapshot.state)
-        except msgspec.MsgspecError:
-            log.exception("A snapshot of %s does not fit the types it declares", self.cls.__name__)
+        except (msgspec.MsgspecError, TypeError):
+            log.exception("A snapshot of %s %s cannot be read", self.cls.__name__, snapshot.stream_id)
             return None
         aggregate = object.__new__(self.cls)
         aggregate.__base_init__(snapshot.stream_id, snapshot.version, struct.created_on)
@@ -108,6 +108,18 @@ class _Codec:
         for name in self.names:
             setattr(aggregate, name, getattr(struct, name))
         return aggregate
+
+
+def _undescribed(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Leave out of a JSON Schema what is only said, so that other words for the same do not count as a change."""
+    match schema:
+        case dict():
+            said = {key for key, value in schema.items() if key == "description" and isinstance(value, str)}
+            return {key: _undescribed(value) for key, value in schema.items() if key not in said}
+        case list():
+            return [_undescribed(value) for value in schema]
+        case _:
+            return schema
 
 
 codec = functools.cache(_Codec)

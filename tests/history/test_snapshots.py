@@ -33,7 +33,7 @@ from tests.history.sample import disarm
 from tests.support.examples import AT, aggregates
 from tests.support.long_streams import CAMPAIGN, long_campaign
 from tests.support.movement import wander
-from tests.support.rooms import ANNA, Room, ask, enter, outcomes
+from tests.support.rooms import ANNA, Room, ask, engine_at, enter, outcomes
 from tests.support.store import Store
 
 GOLDEN: Final = Path(__file__).parent / "golden"
@@ -122,6 +122,20 @@ def test_a_rehearsal_and_a_failed_batch_leave_none(engine: Engine) -> None:
     assert versions(engine) == {}
     assert outcomes(engine, enter("anna", then="spoil")) == ["internal.error"]
     assert versions(engine) == {}
+
+
+def test_what_is_refused_is_undone_on_a_long_stream(engine: Engine) -> None:
+    batch = [*(enter(f"{n}") for n in range(2 * EVERY)), enter("b", then="refuse"), enter("c", then="break")]
+    assert outcomes(engine, *batch)[-2:] == ["room.refused", "internal.error"]
+    assert outcomes(engine, enter("d"), enter("e", then="refuse"), enter("f")) == [
+        "accepted",
+        "room.refused",
+        "accepted",
+    ]
+    hall, read = load(engine, identify("room", "hall"))
+    assert isinstance(hall, Room)
+    assert hall.people == [*map(str, range(2 * EVERY)), "d", "f"]
+    assert read == 2
 
 
 def test_a_snapshot_that_would_be_large_waits_for_more_events() -> None:
@@ -217,6 +231,15 @@ def test_what_is_wrong_with_a_snapshot_costs_time_and_is_replaced(engine: Engine
     assert load(engine, identify("campaign", "other"))[1] == 4
     frame(other, "Escutar")
     assert load(engine, CAMPAIGN)[1] == 1
+
+
+def test_a_damaged_file_stops_nobody(tmp_path: Path) -> None:
+    with engine_at(f"sqlite:///{tmp_path / 'groundswell.sqlite3'}", tmp_path) as engine:
+        long_campaign(engine, EVERY - 1)
+        frame(engine, "Ouvir")
+        with engine.database.write() as connection:
+            connection.exec_driver_sql("UPDATE snapshots SET state = CAST(state AS TEXT)")
+        assert load(engine, CAMPAIGN)[1] == EVERY
 
 
 def test_a_snapshot_that_is_not_reached_is_not_believed(engine: Engine) -> None:
