@@ -164,13 +164,14 @@ def explained(error: DBAPIError, database: Database) -> Unavailable | None:
 _FULL: Final = ("store.full", "The disk is full; nothing of this was recorded. Free space and send it again.")
 _LOCKED: Final = ("store.locked", "Another program holds the store locked; nothing was recorded, try again.")
 _READ_ONLY: Final = ("store.read_only", "The store is read-only; nothing was recorded.")
+_DISK_ERROR: Final = ("store.disk_error", "The disk failed while the store was used; nothing was recorded.")
 _SQLITE: Final = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_PROTOCOL: _LOCKED,
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_IOERR: ("store.disk_error", "The disk failed while the store was used; nothing was recorded."),
+    sqlite3.SQLITE_IOERR: _DISK_ERROR,
     sqlite3.SQLITE_CORRUPT: ("store.damaged", "The store's file {path} is damaged; bring it back from its backup."),
     sqlite3.SQLITE_NOTADB: ("store.not_a_store", "{path} is not a store: it is no SQLite file."),
 }
@@ -191,14 +192,21 @@ def _explained_sqlite(error: sqlite3.Error, database: Database) -> Unavailable |
     return None
 
 
+_POSTGRESQL: Final[dict[type[psycopg.Error], tuple[str, str]]] = {
+    psycopg.errors.DiskFull: _FULL,
+    psycopg.errors.IoError: _DISK_ERROR,
+    psycopg.errors.LockNotAvailable: _LOCKED,
+    psycopg.errors.QueryCanceled: _LOCKED,
+    psycopg.errors.ReadOnlySqlTransaction: _READ_ONLY,
+}
+
+
 def _explained_postgresql(error: DBAPIError, original: BaseException | None) -> Unavailable | None:
     match original:
-        case psycopg.errors.DiskFull():
-            return Unavailable(*_FULL)
-        case psycopg.errors.LockNotAvailable() | psycopg.errors.QueryCanceled():
-            return Unavailable(*_LOCKED)
-        case psycopg.errors.ReadOnlySqlTransaction():
-            return Unavailable(*_READ_ONLY)
+        case psycopg.Error() if type(original) in _POSTGRESQL:
+            return Unavailable(*_POSTGRESQL[type(original)])
+        case psycopg.errors.ProgramLimitExceeded():
+            return None  # what was sent is too large, and its sender alone is to hear of it
         case psycopg.OperationalError() | psycopg.InterfaceError():
             said = (str(original).strip() or type(original).__name__).splitlines()[0]
             if "does not exist" in said:

@@ -1,3 +1,4 @@
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,31 +30,50 @@ def test_a_store_that_another_holds_is_locked(database_url: str, tmp_path: Path)
         assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
 
 
-def test_a_full_disk_is_said_and_nothing_is_recorded(engine: Engine) -> None:
-    outcomes(engine, enter("anna"))
-    engine.database.engine.dispose()
-    hook: Callable[..., None]
-    if engine.database.is_sqlite:
+def test_a_full_file_is_said_and_nothing_is_recorded(tmp_path: Path) -> None:
+    def limit(connection: Any, _record: object) -> None:  # noqa: ANN401
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages}")
 
-        def hook(connection: Any, _record: object) -> None:  # noqa: ANN401
-            pages = connection.execute("PRAGMA page_count").fetchone()[0]
-            connection.execute(f"PRAGMA max_page_count = {pages}")
+    with engine_at(f"sqlite:///{tmp_path / 'groundswell.sqlite3'}", tmp_path) as engine:
+        outcomes(engine, enter("anna"))
+        engine.database.engine.dispose()
+        sa.event.listen(engine.database.engine, "connect", limit)
+        assert trouble(engine, *(enter(f"{n}" * 10_000) for n in range(9))) == "store.full"
+        sa.event.remove(engine.database.engine, "connect", limit)
+        engine.database.engine.dispose()
+        assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+        assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
 
-        sa.event.listen(engine.database.engine, "connect", hook)
-        name = "connect"
-    else:
 
-        def hook(_c: object, _cursor: object, statement: str, *_: object) -> None:
-            if "INSERT INTO commands" in statement:
-                raise psycopg.errors.DiskFull
+@pytest.mark.parametrize(
+    ("sqlstate", "code"), [("53100", "store.full"), ("58030", "store.disk_error"), ("57014", "store.locked")]
+)
+def test_what_goes_wrong_in_the_server_is_said_and_nothing_is_recorded(
+    new_database: Callable[[], str], tmp_path: Path, sqlstate: str, code: str
+) -> None:
+    url = new_database()
+    with engine_at(url, tmp_path) as engine, psycopg.connect(url, autocommit=True) as server:
+        outcomes(engine, enter("anna"))
+        server.execute(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END$$"
+        )
+        server.execute("CREATE TRIGGER fail BEFORE INSERT ON commands FOR EACH ROW EXECUTE FUNCTION fail()")
+        assert trouble(engine, enter("ben"), enter("cleo")) == code
+        server.execute("DROP TRIGGER fail ON commands")
+        assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+        assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
 
-        name = "before_cursor_execute"
-        sa.event.listen(engine.database.engine, name, hook)
-    assert trouble(engine, *(enter(f"{n}" * 10_000) for n in range(9))) == "store.full"
-    sa.event.remove(engine.database.engine, name, hook)
-    engine.database.engine.dispose()
-    assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
-    assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
+
+def test_what_is_too_large_for_the_server_hits_only_its_command(
+    new_database: Callable[[], str], tmp_path: Path
+) -> None:
+    with engine_at(new_database(), tmp_path) as engine:
+        too_large = enter("eve", command_id=secrets.token_hex(4_000))  # no index takes that
+        assert outcomes(engine, enter("anna"), too_large, enter("ben")) == ["accepted", "internal.error", "accepted"]
+        assert people(engine) == ["anna", "ben"]
+        assert positions(engine) == [1, 2, 3]
 
 
 def test_a_read_only_store_is_said(engine: Engine) -> None:
