@@ -22,7 +22,7 @@ OPEN_TEXTS: Final = ("citation", "summary", "evidence_url")
 BEYOND: Final = (
     "Mails that were sent lie with those who got them.",
     "Backups and full archives made before hold the key until they are deleted; whoever restores one erases again.",
-    "PostgreSQL's log may hold the wrapped key; `keys rotate-master`, and deleting the old master key, make it worthless.",
+    "PostgreSQL's own log may hold the wrapped key; after `keys rotate-master` the new master key does not open it.",
     "Files of commands that were imported, and what was refused of them, lie where they were put.",
     "Who also signs in as staff stands with their address as the actor of what they did so.",
 )

@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 import api.accounts
 import notifications.tables
+from domain.kernel import identify
 from history import migrations
 from history.database import Database
 from history.migrations import migrate
-from history.tables import metadata
+from history.tables import erasures, metadata
+from tests.support.store import Store
 
 assert api.accounts.tokens.metadata is notifications.tables.outbox.metadata is metadata
 
@@ -62,3 +64,16 @@ def test_migrations_say_themselves_what_they_make() -> None:
             if isinstance(node, ast.Import | ast.ImportFrom)
         }
         assert imported <= {"alembic", "sqlalchemy"}, source
+
+
+def test_who_was_erased_before_erasures_were_noted_is_noted_by_the_migration(database_url: str, tmp_path: Path) -> None:
+    with Store(database_url, tmp_path) as store:
+        store.run("supporters.register", supporter="anna")
+        store.run("supporters.register", supporter="ben")
+        store.run("supporters.erase", supporter="ben", reason="asked")
+        with store.engine.database.write() as connection:
+            erasures.drop(connection)
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    with Store(database_url, tmp_path) as store, store.engine.database.read() as connection:
+        noted = connection.execute(sa.select(erasures)).all()
+    assert [tuple(row) for row in noted] == [(identify("supporter", "ben"), 3, "{}", None)]
