@@ -10,6 +10,7 @@ from api.common import Store
 from api.openapi import answers
 from api.paths import SLASH
 from domain.kernel import Unknown, now
+from history.checkpoints import how_to
 
 router = APIRouter(prefix="/log", tags=["log"])
 
@@ -25,6 +26,7 @@ RECEIPT: Final = (
     "c2sp.org/tlog-proof@v1\nextra eyJhY3RvciI6InN0YWZmOmFubiJ9\nindex 16\n"
     "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n" + NOTE
 )
+HOW_TO: Final = how_to("RECEIPT.md")
 BYTES: Final = "application/octet-stream"
 FOREVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -66,6 +68,17 @@ def read_tile(
     if found is None:
         raise Unknown("log.unknown_tile", f"The tree has no tile {tile[:80]}.")
     return Response(found, media_type=BYTES, headers=FOREVER)
+
+
+@router.get(
+    "/receipts",
+    summary="Read how to check a receipt",
+    response_class=PlainTextResponse,
+    responses=answers("# How to check a receipt", media="text/plain", says="What to do, with OpenSSL and a shell."),
+)
+def read_how_to() -> PlainTextResponse:
+    """How to check a receipt offline, without this software."""
+    return PlainTextResponse(HOW_TO)
 
 
 @router.get(

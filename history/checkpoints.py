@@ -83,6 +83,11 @@ def _hash(text: str) -> bytes:
     return blob
 
 
+def how_to(name: str) -> str:
+    """Return the text that says how something is checked without this program."""
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+
+
 def default_origin(base_url: str) -> str:
     """Return the origin of a log whose pages are at this URL: its host and ``/log``; local addresses have one name."""
     host = urlsplit(base_url).hostname or "localhost"

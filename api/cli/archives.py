@@ -1,5 +1,6 @@
 """``groundswell verify``, ``export``, ``restore``, ``keys``: what makes the history trustworthy."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import click
 
 from api.cli import console
+from api.settings import from_environment
 from domain.kernel import Conflict, Invalid
 from history.archive import export as export_archive
+from history.checkpoints import open_receipt
 from history.masterkey import NAME, old_keys
-from history.notes import VerifierKey
+from history.notes import VERIFIERS, NoteInvalid, VerifierKey, read_verifiers
 from history.restore import restore as restore_archive
 from history.unpacking import Archive, verify_archive
 from history.verify import Verdict, verify_store
@@ -31,15 +34,24 @@ full_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A signed checkpoint that was kept outside.",
 )
+@click.option(
+    "--receipt",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Check only this receipt, with the keys given or those in the data directory; needs no store.",
+)
 @keys_option
 @console.as_json_option
-def verify(*, archive: Path | None, checkpoint: Path | None, trusted: tuple[str, ...], as_json: bool) -> int:
+def verify(
+    *, archive: Path | None, checkpoint: Path | None, receipt: Path | None, trusted: tuple[str, ...], as_json: bool
+) -> int:
     """Check the whole history, or an exported archive, against its hashes and checkpoints.
 
     Names the first bad position and exits with 1 where something is wrong.
     """
     note = checkpoint.read_text(encoding="utf-8") if checkpoint else None
     known = [VerifierKey.parse(text) for text in trusted]
+    if receipt is not None:
+        return _verify_receipt(receipt, known, as_json=as_json)
     if archive is not None:
         with console.progress(None, "verifying") as report:
             found = verify_archive(
@@ -56,6 +68,27 @@ def verify(*, archive: Path | None, checkpoint: Path | None, trusted: tuple[str,
             )
     _print_verdict(found, as_json=as_json)
     return console.DONE if found.sound else console.FOUND_WRONG
+
+
+def _verify_receipt(path: Path, trusted: list[VerifierKey], *, as_json: bool) -> int:
+    known = trusted or read_verifiers(from_environment().data_dir / VERIFIERS)
+    if not known:
+        raise Invalid("arguments.key", "Say with --key by whose key the receipt is to be believed.")
+    try:
+        found = open_receipt(path.read_bytes().decode(errors="replace"), known)
+    except NoteInvalid as error:
+        if as_json:
+            console.print_json({"sound": False, "why": error.message})
+        else:
+            console.say(f"Not sound. {error.message}")
+        return console.FOUND_WRONG
+    entry, log = json.loads(found.entry), found.checkpoint
+    if as_json:
+        console.print_json({"sound": True, "log": log.origin, "size": log.size, "entry": entry})
+    else:
+        console.say(f"Sound: position {found.position:,} of the log {log.origin} ({log.size:,} events).")
+        console.say(found.entry.decode())
+    return console.DONE
 
 
 def _print_verdict(found: Verdict, *, as_json: bool) -> None:
