@@ -1,6 +1,5 @@
 """Pledges over HTTP: the public form, and the list for staff."""
 
-import hashlib
 import uuid
 from datetime import date, datetime
 from http import HTTPStatus
@@ -147,7 +146,8 @@ async def take_pledge(
     PER_ADDRESS.take(store.engine.persons.blind(email))
     if form.consent and not (form.wording and form.wording.strip()):
         raise Invalid("consent.wording_missing", "Consent needs the words that it was given to.")
-    key = hashlib.sha256(f"{identify('campaign', campaign)}:{key or new_id()}".encode()).hexdigest()
+    # Keyed, for command ids are public: who sent the form cannot look there whether it made a supporter.
+    key = store.engine.persons.keyed(f"{identify('campaign', campaign)}:{key or new_id()}".encode()).hex()
     try:
         answer = await submit(store, plan(store, campaign, form, email, key))
         if answer.error is not None:
