@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse
 from api.bootstrap import Groundswell
 from api.common import Store
 from api.pages.rendering import page
+from api.receipts import own_pledges
 from domain.kernel import Unknown
 from history.envelope import Request
 from notifications.language import Language, mark
@@ -41,7 +42,7 @@ def known(store: Groundswell, purpose: Purpose, token: str) -> Link:
 @router.get("/confirm/{token}")
 def ask_to_confirm(store: Store, token: str) -> HTMLResponse:
     """Ask whether the address is the visitor's own."""
-    return shown("confirm", known(store, Purpose.CONFIRM, token).language)
+    return shown("confirm", known(store, Purpose.CONFIRM, token).language, token=token)
 
 
 @router.post("/confirm/{token}")
@@ -56,7 +57,8 @@ def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> 
     said = mark("Thank you. The first digest comes when there is something to tell.")
     if not wanted:
         said = mark("Thank you. We send you no digest.")
-    return shown("done", language, heading=language.say("Your address is confirmed"), said=language.say(said))
+    heading = language.say("Your address is confirmed")
+    return shown("done", language, heading=heading, said=language.say(said), token=token)
 
 
 def decided(store: Groundswell, requests: list[Request], *, last: bool) -> bool:
@@ -72,7 +74,7 @@ def decided(store: Groundswell, requests: list[Request], *, last: bool) -> bool:
 @router.get("/unsubscribe/{token}")
 def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Ask whether the digests shall stop."""
-    return shown("unsubscribe", known(store, Purpose.UNSUBSCRIBE, token).language)
+    return shown("unsubscribe", known(store, Purpose.UNSUBSCRIBE, token).language, token=token)
 
 
 @router.post("/unsubscribe/{token}")
@@ -83,4 +85,16 @@ def unsubscribe(store: Store, token: str) -> HTMLResponse:
     if link is not None:
         decided(store, store.notifications.unsubscribe(token), last=True)
     heading, said = language.say("The digests have stopped"), language.say("You will get no more of them.")
-    return shown("done", language, heading=heading, said=said)
+    return shown("done", language, heading=heading, said=said, token=token if link else None)
+
+
+@router.get("/receipts/{token}")
+def receipts(store: Store, token: str) -> HTMLResponse:
+    """Show the pledges of whom a link was mailed to, each with its receipt; any link of ours in a mail will do.
+
+    Nobody else is shown this: who has pledged is not for others to ask, and a form takes any address.
+    """
+    link = store.notifications.link(Purpose.CONFIRM, token) or store.notifications.link(Purpose.UNSUBSCRIBE, token)
+    if link is None or link.outdated:
+        raise Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
+    return shown("receipts", link.language, pledges=own_pledges(store, link.person.supporter, link.language))

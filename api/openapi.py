@@ -55,6 +55,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "log.unknown_tile": (HTTPStatus.NOT_FOUND, "The tree has no tile 0/000.p/200."),
     "official.unknown": (HTTPStatus.NOT_FOUND, "There is no official “K000000”."),
     "partnership.unknown": (HTTPStatus.NOT_FOUND, "There is no partnership “radio-luna”."),
+    "pledge.unknown": (HTTPStatus.NOT_FOUND, "There is no such pledge."),
     "policy.unknown": (HTTPStatus.NOT_FOUND, "There is no policy “hr-1”."),
     "request.invalid": (_NO, "query.limit: Input should be a valid integer, unable to parse string as an integer"),
     "request.invalid_utf8": (HTTPStatus.BAD_REQUEST, "The address is not UTF-8."),

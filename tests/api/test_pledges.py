@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +117,21 @@ def test_a_key_is_executed_once(api: Api) -> None:
     other = pledge(api, "k", email="bert@example.org")
     assert (other.status_code, other.json()["code"]) == (409, "command.id_reused")
     assert len(topics(api)) == 3
+
+
+def test_what_a_form_made_cannot_be_found_in_the_history_by_its_key(
+    new_api: Callable[[str], Api], tmp_path: Path
+) -> None:
+    """Who sent a form knows its key; the public history would tell whether it made a supporter."""
+    recorded: list[set[str]] = []
+    for name in ("one", "two"):
+        api = new_api(f"sqlite:///{tmp_path}/{name}.sqlite3")
+        launch(api)
+        assert pledge(api, "k").status_code == 202
+        facts = api.groundswell.engine.log.facts(4)
+        recorded.append({name for fact in facts for name in (str(fact.command_id), str(fact.stream))})
+    assert len(recorded[0]) == len(recorded[1]) == 4
+    assert not recorded[0] & recorded[1]
 
 
 def test_a_withdrawn_pledge_is_made_again(sqlite_api: Api) -> None:
