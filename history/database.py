@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.kernel import Unavailable
+from history import sqlite
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 BUSY_SECONDS = 30
@@ -61,9 +62,10 @@ class Database:
         self._take_lock = (
             f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK})"
         )
-        if self.is_sqlite:
-            event.listen(self.engine, "connect", _prepare_sqlite)
-            event.listen(self.engine, "begin", _begin_sqlite)
+        if self.path is not None:
+            sqlite.prepare(self.engine, self.path)
+        else:
+            event.listen(self.engine, "checkin", _forget_read_only)
 
     def __repr__(self) -> str:
         return f"Database({make_url(self.url).render_as_string(hide_password=True)})"
@@ -122,14 +124,10 @@ class Database:
         self.engine.dispose()
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "cache_size=-65536"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+def _forget_read_only(connection: psycopg.Connection | None, _record: object) -> None:
+    """Begin the next transaction as the server would have it: a standby refuses one that is said to write."""
+    if connection is not None and not connection.closed:
+        connection.read_only = None
 
 
 def unknown_kind() -> Unavailable:

@@ -50,10 +50,16 @@ class Cli:
         assert "Traceback" not in result.stderr
         return Ran(result.exit_code, result.stdout, result.stderr)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start a command as a program of its own."""
+    def apart(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> Ran:
+        """Run a command as a program of its own."""
+        process = self.start(*arguments, prefix=prefix)
+        out, err = process.communicate(timeout=60)
+        return Ran(process.returncode, out, err)
+
+    def start(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a command as a program of its own; ``prefix`` is what its command line begins with."""
         return subprocess.Popen(
-            [sys.executable, "-m", "api.cli", *map(str, arguments)],
+            [*prefix, sys.executable, "-m", "api.cli", *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self.environment},
             stdin=subprocess.PIPE,

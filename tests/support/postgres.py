@@ -88,6 +88,13 @@ class PostgresServer:
             held.unlink()
             self.wait_until_it_answers()
 
+    def stand_by(self) -> None:
+        """Make it a standby, which can only be read, of a server that never says anything."""
+        with self.away():
+            signal_file = self.directory / "data" / "standby.signal"
+            signal_file.touch()
+            shutil.chown(signal_file, self.directory.owner())
+
     def wait_until_it_answers(self) -> None:
         """Wait for a start or a recovery to end; raise RuntimeError with its log if it never does."""
         deadline = time.monotonic() + _PATIENCE
