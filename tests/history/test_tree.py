@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from history import tree
 from history.tree import (
     EMPTY_ROOT,
     Entry,
@@ -22,54 +23,32 @@ from history.tree import (
     tiles_of,
     tree_root,
 )
+from tests.support.rfc6962 import Leaves, consistency_holds, inclusion_holds
 
 INPUTS = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"]
 ROOTS = ["e3b0c442", "6e340b9c", "fac54203", "aeb6bcfe", "d37ee418", "4e3bbb1f", "76e67dad", "ddb89be4", "5dc9da79"]
 
-SIZES = range(131)
+SIZES = range(301)
+FEWER = 4  # proofs that hold are all shown, of those that must not every fourth
 LEAVES = [sha256(b"leaf %d" % number).digest() for number in range(70_000)]
+SECOND = Leaves(LEAVES)
 
 
-def read(level: int, start: int, count: int) -> list[bytes]:
-    """Complete subtrees over LEAVES, the slow way."""
+def read(level: int, start: int, count: int) -> tuple[bytes, ...]:
+    """Complete subtrees over LEAVES."""
     assert start // 256 == (start + count - 1) // 256, "one read never crosses a tile"
     width = 256**level
-    return [naive_root(LEAVES[i * width : (i + 1) * width]) for i in range(start, start + count)]
+    return tuple(SECOND.mth(i * width, (i + 1) * width) for i in range(start, start + count))
 
 
-# The definitions of RFC 6962 §2.1, written down as they stand there: MTH, PATH and SUBPROOF over lists.
+def second_root(size: int) -> bytes:
+    return SECOND.mth(0, size)
 
 
-def split(n: int) -> int:
-    k = 1
-    while k * 2 < n:
-        k *= 2
-    return k
-
-
-def naive_root(leaves: Sequence[bytes]) -> bytes:
-    if len(leaves) <= 1:
-        return leaves[0] if leaves else sha256().digest()
-    k = split(len(leaves))
-    return sha256(b"\x01" + naive_root(leaves[:k]) + naive_root(leaves[k:])).digest()
-
-
-def naive_path(m: int, leaves: Sequence[bytes]) -> list[bytes]:
-    if len(leaves) == 1:
-        return []
-    k = split(len(leaves))
-    if m < k:
-        return [*naive_path(m, leaves[:k]), naive_root(leaves[k:])]
-    return [*naive_path(m - k, leaves[k:]), naive_root(leaves[:k])]
-
-
-def naive_subproof(m: int, leaves: Sequence[bytes], whole: bool) -> list[bytes]:  # noqa: FBT001 - as in the RFC
-    if m == len(leaves):
-        return [] if whole else [naive_root(leaves)]
-    k = split(len(leaves))
-    if m <= k:
-        return [*naive_subproof(m, leaves[:k], whole), naive_root(leaves[k:])]
-    return [*naive_subproof(m - k, leaves[k:], False), naive_root(leaves[:k])]  # noqa: FBT003 - as in the RFC
+@pytest.fixture
+def each_hash_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The root of a subtree is computed for one proof, and not again for the next of a hundred thousand."""
+    monkeypatch.setattr(tree, "root", cache(tree.root))
 
 
 @pytest.mark.parametrize("size", range(9))
@@ -77,7 +56,7 @@ def test_the_known_roots_come_out(size: int) -> None:
     leaves = [leaf_hash(bytes.fromhex(text)) for text in INPUTS[:size]]
     growth = Growth()
     assert list(growth.add(leaves)) == []
-    assert root(leaves).hex()[:8] == growth.root().hex()[:8] == naive_root(leaves).hex()[:8] == ROOTS[size]
+    assert root(leaves).hex()[:8] == growth.root().hex()[:8] == Leaves(leaves).mth(0, size).hex()[:8] == ROOTS[size]
 
 
 def test_an_entry_is_canonical_json_and_takes_ids_in_both_forms() -> None:
@@ -112,35 +91,50 @@ def test_an_entry_is_canonical_json_and_takes_ids_in_both_forms() -> None:
 def test_roots_at_every_size_agree_with_the_definition() -> None:
     growth = Growth()
     for size in range(600):
-        expected = naive_root(LEAVES[:size])
+        expected = second_root(size)
         assert root(LEAVES[:size]) == growth.root() == tree_root(read, size) == expected
         list(growth.add(LEAVES[size : size + 1]))
 
 
+@pytest.mark.usefixtures("each_hash_once")
 def test_inclusion_proofs_of_every_leaf_and_size() -> None:
     for size in SIZES[1:]:
-        expected = naive_root(LEAVES[:size])
+        top = second_root(size)
         for index in range(size):
-            proof = inclusion_proof(read, index, size)
-            assert proof == naive_path(index, LEAVES[:size])
-            assert includes(LEAVES[index], index, size, proof, expected)
-            assert not includes(LEAVES[index + 1], index, size, proof, expected)
-            assert not includes(LEAVES[index], index, size, [*proof, LEAVES[0]], expected)
-            assert not includes(LEAVES[index], index, size, proof[:-1], expected) or not proof
+            leaf, proof = LEAVES[index], inclusion_proof(read, index, size)
+            assert proof == SECOND.path(index, 0, size)
+            assert includes(leaf, index, size, proof, top)
+            assert inclusion_holds(leaf, index, size, proof, top)
+            if (index - size) % FEWER:
+                continue
+            wrong = [(LEAVES[index + 1], index, proof), (leaf, index + 1, proof), (leaf, index, [*proof, leaf])]
+            for changed, place, path in [*wrong, (leaf, index, proof[:-1])] if proof else wrong:
+                assert not includes(changed, place, size, path, top)
+                assert not inclusion_holds(changed, place, size, path, top)
 
 
+@pytest.mark.usefixtures("each_hash_once")
 def test_consistency_proofs_between_every_two_sizes() -> None:
-    roots = [naive_root(LEAVES[:size]) for size in SIZES]
+    roots = [second_root(size) for size in SIZES]
     for new in SIZES:
-        for old in range(new + 1):
+        assert consistency_proof(read, 0, new) == []
+        assert extends(0, roots[0], new, roots[new], [])
+        for old in range(1, new + 1):
             proof = consistency_proof(read, old, new)
-            assert proof == (naive_subproof(old, LEAVES[:new], True) if old > 0 else [])  # noqa: FBT003
+            assert proof == SECOND.proof(old, new)
             assert extends(old, roots[old], new, roots[new], proof)
-            if 0 < old < new:
-                assert not extends(old, roots[old - 1], new, roots[new], proof)
-                assert not extends(old, roots[old], new, roots[new - 1], proof)
-                assert not extends(old, roots[old], new, roots[new], proof[:-1])
-                assert not extends(old, roots[old], new, roots[new], [*proof, roots[old]])
+            assert old == new or consistency_holds(old, roots[old], new, roots[new], proof)
+            if old == new or (new - old) % FEWER:
+                continue
+            longer = [*proof, roots[old]]
+            for old_root, new_root, path in (
+                (roots[old - 1], roots[new], proof),
+                (roots[old], roots[new - 1], proof),
+                (roots[old], roots[new], proof[:-1]),
+                (roots[old], roots[new], longer),
+            ):
+                assert not extends(old, old_root, new, new_root, path)
+                assert not consistency_holds(old, old_root, new, new_root, path)
 
 
 @given(st.data())
@@ -226,8 +220,8 @@ def test_a_growing_tree_hands_out_every_full_tile_with_its_root() -> None:
     assert [tile for tile, _, _ in handed if tile.level] == [Tile(1, 0, 256)]
     for tile, hashes, top in handed:
         assert len(hashes) == 256
-        assert list(hashes) == list(read(tile.level or 0, tile.number * 256, 256))
+        assert tuple(hashes) == read(tile.level or 0, tile.number * 256, 256)
         assert top == root(hashes)
     assert growth.size == 70_000
     assert [len(hashes) for hashes in growth.partial] == [112, 17, 1]
-    assert growth.root() == tree_root(read, 70_000) == naive_root(LEAVES)
+    assert growth.root() == tree_root(read, 70_000) == second_root(70_000)
