@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,10 +14,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.kernel import Unavailable
+<<<<<<< Updated upstream
 from history import sqlite
+=======
+from history.statements import run
+>>>>>>> Stashed changes
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 BUSY_SECONDS = 30
+IDLE_SECONDS = 1.0
+"""A connection that was not used for so long may have died since, and is tried before it is used."""
 SCRUB_SECONDS: Final = 0.2
 """How long emptying SQLite's write-ahead log may hold up those who write, while it waits for those who read."""
 
@@ -59,6 +66,8 @@ class Database:
             pool_pre_ping=not self.is_sqlite,
         )
         self._append_mutex = threading.Lock()
+        self._appender: Connection | None = None
+        self._appended = 0.0
         self._take_lock = (
             f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK})"
         )
@@ -90,10 +99,30 @@ class Database:
     @contextmanager
     def append(self) -> Iterator[Connection]:
         """Give a connection that alone may append to the log until it commits."""
-        with self._append_mutex, self.write() as connection:
-            if not self.is_sqlite:
-                connection.exec_driver_sql(self._take_lock)
-            yield connection
+        with self._append_mutex, saying_why(self):
+            connection = self._open_appender()
+            try:
+                with connection.begin():
+                    if not self.is_sqlite:
+                        run(connection, self._take_lock)
+                    yield connection
+            except BaseException:
+                self._close_appender()
+                raise
+            self._appended = time.monotonic()
+
+    def _open_appender(self) -> Connection:
+        """Return the connection that appends, kept while it is in use: to fetch one is as much work as to append."""
+        if time.monotonic() - self._appended > IDLE_SECONDS:
+            self._close_appender()
+        if self._appender is None:
+            self._appender = self.engine.connect().execution_options(immediate=True)
+        return self._appender
+
+    def _close_appender(self) -> None:
+        connection, self._appender = self._appender, None
+        if connection is not None:
+            connection.close()
 
     def scrub(self, tables: Sequence[str]) -> bool:
         """Do away with what deleted rows left behind; False where somebody still reads it, so that it must wait.
@@ -121,6 +150,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        with self._append_mutex:
+            self._close_appender()
         self.engine.dispose()
 
 

@@ -91,7 +91,9 @@ class Persons:
 
     def keys(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Return the keys of those of the persons who have one."""
-        rows = select_among(connection, _KEYS, person_keys.c.person_id, set(persons))
+        if not (wanted := set(persons)):
+            return {}
+        rows = select_among(connection, _KEYS, person_keys.c.person_id, wanted)
         found = ((uuid_of(person), bytes(wrapped)) for person, wrapped in rows)
         return {person: self._unwrap(connection, person, wrapped) for person, wrapped in found}
 

@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
 
 from domain.kernel import now
 from history.database import Database
-from history.statements import insert_rows
+from history.statements import insert_rows, run
 from history.tables import events, moment_text
 from history.tree import FORMAT, Entry, entry_bytes, leaf_hash
 
@@ -95,9 +95,7 @@ def last_position(connection: Connection) -> int:
 
 def last_recorded(connection: Connection) -> tuple[int, datetime]:
     """Return (the position of the newest event, when it was recorded); (0, the beginning of time) in an empty log."""
-    newest = connection.exec_driver_sql(
-        "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1"
-    ).first()
+    newest = run(connection, "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1").fetchone()
     return (newest[0], datetime.fromisoformat(newest[1])) if newest else (0, _BEGINNING)
 
 

@@ -123,6 +123,7 @@ def test_a_full_disk_is_503(sqlite_api: Api) -> None:
     def limit(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # that is, what there is now
 
+<<<<<<< Updated upstream
     sqlite_api.token(Role.MANAGER)
     database = sqlite_api.groundswell.engine.database.engine
     database.dispose()
@@ -131,3 +132,11 @@ def test_a_full_disk_is_503(sqlite_api: Api) -> None:
     refused = [sqlite_api.command("chapters.found", chapter | {"chapter": f"c{n}"}) for n in range(30)]
     assert (refused[-1].status_code, refused[-1].json()["code"]) == (503, "store.full")
     assert refused[-1].headers["Retry-After"] == "1"
+=======
+    def full(*_: object, **__: object) -> None:
+        raise sa.exc.OperationalError("", {}, error)
+
+    monkeypatch.setattr("history.writer.last_recorded", full)
+    answer = sqlite_api.command("chapters.found", {"chapter": "c", "name": "C"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "store.full")
+>>>>>>> Stashed changes
