@@ -137,6 +137,24 @@ def test_consistency_proofs_between_every_two_sizes() -> None:
                 assert not consistency_holds(old, old_root, new, new_root, path)
 
 
+def test_a_proof_for_a_smaller_tree_is_none_for_a_larger_one() -> None:
+    """Though its way leads to the root that is claimed."""
+    for size in range(1, 33):
+        for claimed in (size + 1, 2 * size, 2 * size + 1):
+            for index in range(size):
+                proof = inclusion_proof(read, index, size)
+                assert includes(LEAVES[index], index, claimed, proof, second_root(size)) is inclusion_holds(
+                    LEAVES[index], index, claimed, proof, second_root(size)
+                )
+            for old in range(1, size):
+                proof = consistency_proof(read, old, size)
+                assert extends(old, second_root(old), claimed, second_root(size), proof) is consistency_holds(
+                    old, second_root(old), claimed, second_root(size), proof
+                )
+    assert not includes(LEAVES[0], 0, 2, [], LEAVES[0])
+    assert not extends(2, second_root(2), 8, second_root(4), consistency_proof(read, 2, 4))
+
+
 @given(st.data())
 def test_proofs_in_a_large_tree_hold_and_no_changed_one_does(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 2_000))
