@@ -14,11 +14,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from domain.kernel import Unavailable
-<<<<<<< Updated upstream
 from history import sqlite
-=======
 from history.statements import run
->>>>>>> Stashed changes
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 BUSY_SECONDS = 30

@@ -123,20 +123,11 @@ def test_a_full_disk_is_503(sqlite_api: Api) -> None:
     def limit(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # that is, what there is now
 
-<<<<<<< Updated upstream
     sqlite_api.token(Role.MANAGER)
-    database = sqlite_api.groundswell.engine.database.engine
-    database.dispose()
-    sa.event.listen(database, "connect", limit)
+    database = sqlite_api.groundswell.engine.database
+    database.close()
+    sa.event.listen(database.engine, "connect", limit)
     chapter = {"chapter": "c", "name": "C" * 300}
     refused = [sqlite_api.command("chapters.found", chapter | {"chapter": f"c{n}"}) for n in range(30)]
     assert (refused[-1].status_code, refused[-1].json()["code"]) == (503, "store.full")
     assert refused[-1].headers["Retry-After"] == "1"
-=======
-    def full(*_: object, **__: object) -> None:
-        raise sa.exc.OperationalError("", {}, error)
-
-    monkeypatch.setattr("history.writer.last_recorded", full)
-    answer = sqlite_api.command("chapters.found", {"chapter": "c", "name": "C"})
-    assert (answer.status_code, answer.json()["code"]) == (503, "store.full")
->>>>>>> Stashed changes

@@ -1,10 +1,5 @@
-<<<<<<< Updated upstream
 import secrets
 from collections.abc import Callable
-=======
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
->>>>>>> Stashed changes
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +30,6 @@ def test_a_store_that_another_holds_is_locked(database_url: str, tmp_path: Path)
         assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
 
 
-<<<<<<< Updated upstream
 def test_a_full_file_is_said_and_nothing_is_recorded(tmp_path: Path) -> None:
     def limit(connection: Any, _record: object) -> None:  # noqa: ANN401
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -43,11 +37,11 @@ def test_a_full_file_is_said_and_nothing_is_recorded(tmp_path: Path) -> None:
 
     with engine_at(f"sqlite:///{tmp_path / 'groundswell.sqlite3'}", tmp_path) as engine:
         outcomes(engine, enter("anna"))
-        engine.database.engine.dispose()
+        engine.database.close()
         sa.event.listen(engine.database.engine, "connect", limit)
         assert trouble(engine, *(enter(f"{n}" * 10_000) for n in range(9))) == "store.full"
         sa.event.remove(engine.database.engine, "connect", limit)
-        engine.database.engine.dispose()
+        engine.database.close()
         assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
         assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
 
@@ -80,44 +74,6 @@ def test_what_is_too_large_for_the_server_hits_only_its_command(
         assert outcomes(engine, enter("anna"), too_large, enter("ben")) == ["accepted", "internal.error", "accepted"]
         assert people(engine) == ["anna", "ben"]
         assert positions(engine) == [1, 2, 3]
-=======
-FULL = """
-CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$;
-CREATE TRIGGER full_disk BEFORE INSERT ON commands EXECUTE FUNCTION full_disk()
-"""
-
-
-@contextmanager
-def full_disk(engine: Engine) -> Iterator[None]:
-    """Let the database say that its disk is full."""
-    database = engine.database
-    if not database.is_sqlite:
-        with database.write() as connection:
-            connection.exec_driver_sql(FULL)
-        yield
-        with database.write() as connection:
-            connection.exec_driver_sql("DROP TRIGGER full_disk ON commands")
-        return
-
-    def hook(connection: Any, _record: object) -> None:  # noqa: ANN401
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-
-    sa.event.listen(database.engine, "connect", hook)
-    database.close()
-    yield
-    sa.event.remove(database.engine, "connect", hook)
-    database.close()
-
-
-def test_a_full_disk_is_said_and_nothing_is_recorded(engine: Engine) -> None:
-    outcomes(engine, enter("anna"))
-    with full_disk(engine):
-        assert trouble(engine, *(enter(f"{n}" * 10_000) for n in range(9))) == "store.full"
-    assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
-    assert engine.write([enter("cleo")])[0].result == {"people": "anna,ben,cleo"}
->>>>>>> Stashed changes
 
 
 def test_a_read_only_store_is_said(engine: Engine) -> None:
