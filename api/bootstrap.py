@@ -76,6 +76,7 @@ PROJECTIONS: Final[tuple[type[Projection], ...]] = (
 
 IDLE_SECONDS: Final = 0.5
 """How often the store is asked for events of other processes while nothing happens in this one."""
+LONGEST_PAUSE: Final = 30.0
 
 Progress = Callable[[str, int], Any]
 
@@ -159,6 +160,7 @@ class Worker:
         while not self._stopping.is_set():
             self._wake.clear()
             try:
+                self._groundswell.notifications.keep_time()
                 if idle:
                     self._groundswell.engine.writer.notice()
                 if follow:
@@ -170,7 +172,12 @@ class Worker:
             except Exception:
                 failures += 1
                 log.exception("The worker stumbled and tries again")
-            idle = not self._wake.wait(min(30.0, IDLE_SECONDS * 2**failures))
+            idle = not self._wake.wait(pause(failures))
+
+
+def pause(failures: int) -> float:
+    """Return how many seconds the worker rests after so many failures in a row."""
+    return min(LONGEST_PAUSE, IDLE_SECONDS * 2.0 ** min(failures, 10))
 
 
 def open_groundswell(settings: Settings, *, create: bool = True, busy_seconds: float = 30) -> Groundswell:

@@ -185,6 +185,10 @@ class Notifications:
         """Begin to ask each minute what is due."""
         self._ticker.start()
 
+    def keep_time(self) -> None:
+        """Let the clock be set back without waiting until it is again what it was; to be called now and then."""
+        self._ticker.keep_time()
+
     def stop(self) -> None:
         """Finish the tick at hand and ask no more."""
         self._ticker.stop()

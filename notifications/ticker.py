@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from domain.kernel import now
+
 log = logging.getLogger(__name__)
 
 SECONDS: Final = 60
+TICK: Final = "tick"
 
 
 class Ticker:
@@ -28,12 +31,19 @@ class Ticker:
             self._safely,
             "interval",
             seconds=self._seconds,
-            id="tick",
+            id=TICK,
             coalesce=True,
             misfire_grace_time=None,
             max_instances=1,
         )
         self._scheduler.start()
+
+    def keep_time(self) -> None:
+        """Tick at once where the clock was set back: the scheduler would wait until it is again what it was."""
+        scheduler = self._scheduler
+        job = scheduler.get_job(TICK) if scheduler is not None else None
+        if job is not None and job.next_run_time - now() > 2 * timedelta(seconds=self._seconds):
+            job.modify(next_run_time=now())
 
     def stop(self) -> None:
         """Let the tick at hand end, and tick no more."""

@@ -196,9 +196,10 @@ class Runner:
         self._leased = True
 
     def _free(self) -> sa.ColumnElement[bool]:
-        return sa.or_(
-            checkpoints.c.owner.is_(None), checkpoints.c.owner == self.owner, checkpoints.c.leased_until < now()
-        )
+        """Held by nobody else: a lease that ends later than any lease can was taken before the clock was set back."""
+        until, moment = checkpoints.c.leased_until, now()
+        ended = sa.or_(until < moment, until > moment + 2 * LEASE)
+        return sa.or_(checkpoints.c.owner.is_(None), checkpoints.c.owner == self.owner, ended)
 
     def release(self) -> None:
         """Give the leases back, if there are any, so that another process need not wait for them to end."""

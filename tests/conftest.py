@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.clock import Clock
 from tests.support.postgres import PostgresServer, running_server
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -38,6 +39,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'groundswell.sqlite3'}"
     new_database: Callable[[], str] = request.getfixturevalue("new_database")
     return new_database()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of everything here, which can be set back."""
+    return Clock(monkeypatch)
 
 
 @pytest.fixture(scope="session")

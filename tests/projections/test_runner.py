@@ -20,8 +20,9 @@ from projections.changes import Changes
 from projections.chapters import Chapters
 from projections.pledges import Pledges
 from projections.projection import Projection, on
-from projections.runner import Runner, Standing
+from projections.runner import LEASE, Runner, Standing
 from projections.supporters import Supporters
+from tests.support.clock import Clock
 from tests.support.movement import copied, live_contents, wander
 from tests.support.store import KINDS, SLICES, Store
 
@@ -178,7 +179,7 @@ def hold(store: Store, kind: type[Projection], until: timedelta) -> None:
 
 def test_a_lease_is_respected_until_it_ends_and_holds_up_nobody_else(store: Store) -> None:
     store.run("chapters.found", chapter="c", name="C")
-    hold(store, Chapters, timedelta(minutes=1))
+    hold(store, Chapters, LEASE * 1.5)
     assert store.catch_up() == 1
     assert (checkpoint(store, Chapters).position, checkpoint(store, Pledges).position) == (0, 1)
     hold(store, Chapters, timedelta(seconds=-1))
@@ -186,6 +187,23 @@ def test_a_lease_is_respected_until_it_ends_and_holds_up_nobody_else(store: Stor
     assert (checkpoint(store, Chapters).position, checkpoint(store, Chapters).owner) == (1, store.runner.owner)
     store.runner.release()
     assert checkpoint(store, Chapters).owner is None
+
+
+def test_a_lease_from_before_the_clock_was_set_back_holds_up_nobody(store: Store, clock: Clock) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    died = Runner(store.engine.log, KINDS)
+    died.catch_up()
+    assert checkpoint(store, Chapters).owner == died.owner
+    store.run("chapters.found", chapter="d", name="D")
+    store.catch_up()
+    assert checkpoint(store, Chapters).position == 1
+    clock.step(-timedelta(hours=1))
+    store.catch_up()
+    assert (checkpoint(store, Chapters).position, checkpoint(store, Chapters).owner) == (2, store.runner.owner)
+    clock.step(timedelta(hours=1))
+    store.run("chapters.found", chapter="e", name="E")
+    store.catch_up()
+    assert checkpoint(store, Chapters).position == 3
 
 
 def test_a_new_read_model_starts_at_the_beginning_and_meets_the_others(store: Store) -> None:
