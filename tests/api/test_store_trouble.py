@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from api.accounts import Role
 from api.app import create_app
 from tests.api.conftest import Api
+from tests.support.http import wait_until
 from tests.support.postgres import PostgresServer, running_server
 from tests.support.proxy import Cut, Proxy, proxied
 
@@ -67,8 +68,8 @@ def test_a_server_that_goes_and_comes_back(new_api: Callable[[str], Api]) -> Non
             assert register(api, "anna").json()["status"] == "repeated"
             assert register(api, "ben").json()["position"] == 2
             found = api.command("chapters.found", {"chapter": "lisbon", "name": "Lisbon"}).json()["position"]
-            shown = api.client.get("/api/v1/chapters", headers={"X-Position-AtLeast": str(found)})
-            assert [chapter["name"] for chapter in shown.json()["chapters"]] == ["Lisbon"]
+            wait_until(lambda: api.get("/readyz")["position"] == found and api.get("/readyz")["lag"] == 0)
+            assert [chapter["name"] for chapter in api.get("/chapters")["chapters"]] == ["Lisbon"]
 
 
 def must_come_back(response: Response) -> None:
