@@ -71,6 +71,6 @@ def compared(database: str, one: str, ten: str) -> Iterator[Result]:
     """Compare the peaks, and show the rates."""
     less, quick = imported(one, 1)
     more, slow = imported(ten, TIMES)
-    what = f"`groundswell import`, {TIMES} x the file against the file once, {database}"
-    yield Result(f"{what}: peak memory", "MiB", [more], [less], at_most(1.2))
+    what = f"`groundswell import`, {TIMES} x the file against the file once (one run), {database}"
+    yield Result(f"{what}: peak of memory", "MiB", [more], [less], at_most(1.2))
     yield Result(f"{what}: rate", "lines/s", [TIMES * LINES / slow], [LINES / quick])
