@@ -1,5 +1,6 @@
 """``groundswell up``, ``serve``, ``work``: the processes that keep running until a signal."""
 
+import asyncio
 import errno
 import logging
 import signal
@@ -147,12 +148,18 @@ def _log_to_stderr(settings: Settings) -> None:
         root.removeHandler(old)
         old.close()
     handler = logging.StreamHandler()
+    handler.addFilter(_is_no_cancellation)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
     if settings.log_level != "debug":
         for chatty in ("alembic", "uvicorn", "apscheduler"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Keep out where a request stood that was still not sent when the server had waited for it: it was no fault."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 COMMANDS = {"up": up, "serve": serve, "work": work}

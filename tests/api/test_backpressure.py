@@ -170,6 +170,18 @@ def test_a_stream_of_commands_is_answered_to_its_end_before_a_server_ends(served
     assert served.recorded() == [f"line {n}" for n in range(1_400)]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_stream_that_never_ends_keeps_no_server(served: Served) -> None:
+    with Stream(served.port, served.token) as stream:
+        stream.send(range(10))
+        assert stream.answers(10) == ["accepted"] * 10
+        served.stop()
+        status, err = served.ended()
+    assert (status, len(err.splitlines())) == (0, 1)
+    assert "timeout graceful shutdown exceeded" in err
+    assert len(served.recorded()) == 10
+
+
 class Stream:
     """Many commands in one request that is still being sent."""
 
