@@ -43,6 +43,20 @@ def test_a_commit_that_is_cut_is_answered_rightly(cut_api: Api, proxy: Proxy, mo
 
 
 @pytest.mark.parametrize("moment", Cut)
+def test_a_form_whose_commit_is_cut_makes_one_supporter_and_one_pledge(cut_api: Api, proxy: Proxy, moment: Cut) -> None:
+    cut_api.run("campaigns.draft", campaign="c", title="C")
+    cut_api.run("campaigns.add_ask", campaign="c", ask="sign", statement="I sign.", kind="once")
+    cut_api.run("campaigns.launch", campaign="c")
+    form = {"ask": "sign", "email": "anna@example.org", "name": "Anna"}
+    proxy.cut(moment)
+    for _ in range(2):
+        answer = cut_api.client.post("/api/v1/campaigns/c/pledges", json=form, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, answer.json()["position"], proxy.cuts) == (202, 5, 1)
+    topics = [fact.topic for fact in cut_api.groundswell.engine.log.facts(after=3)]
+    assert topics == ["supporters.Registered", "pledges.Made"]
+
+
+@pytest.mark.parametrize("moment", Cut)
 def test_a_commit_that_is_always_cut_is_said(cut_api: Api, proxy: Proxy, moment: Cut) -> None:
     cut_api.token(Role.MANAGER)
     proxy.cut(moment, times=1_000)
