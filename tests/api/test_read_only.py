@@ -3,8 +3,10 @@
 import json
 import shutil
 import signal
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -39,9 +41,9 @@ def must_be_refused(ran: Ran) -> None:
     assert (ran.status, ran.code) == (2, "store.read_only")
 
 
-def append_one(groundswell: Groundswell) -> None:
+def append_one(groundswell: Groundswell, position: int = 5) -> None:
     _, request = groundswell.engine.catalogue.read(line(9).encode(), Actor("system", "test"))
-    assert groundswell.engine.write([request])[0].positions == [5]
+    assert groundswell.engine.write([request])[0].positions == [position]
 
 
 def test_a_folder_that_can_only_be_read(cli: Cli) -> None:
@@ -54,24 +56,49 @@ def test_a_folder_that_can_only_be_read(cli: Cli) -> None:
     assert cli("import", more).json["accepted"] == 1
 
 
+@contextmanager
+def serving(cli: Cli, prefix: Sequence[str]) -> Iterator[int]:
+    """Run ``groundswell serve``; give its port."""
+    process = cli.start("serve", "--port", "0", prefix=prefix)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline().split("http://127.0.0.1:")[1].split()[0])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
+def read(port: int, page: str) -> Any:  # noqa: ANN401 - any JSON
+    with urlopen(f"http://127.0.0.1:{port}/api/v1/{page}", timeout=60) as answer:
+        return json.load(answer)
+
+
 def test_boards_of_a_folder_that_can_only_be_read(cli: Cli) -> None:
     fill(cli)
     token = cli("token", "create", "--role", "manager", "--name", "test").out.strip()
+    with only_readable(cli.folder / "var") as prefix, serving(cli, prefix) as port:
+        assert [chapter["name"] for chapter in read(port, "chapters")["chapters"]] == ["Lisbon"]
+        assert read(port, "leaderboards/movement")["as_of"] == 4
+        assert read(port, "readyz")["status"] == "ready"
+        with closing(Client(port, token)) as client:
+            told = client.command("new", "supporters.register", supporter="new")
+        assert (told.status, told.body["code"]) == (503, "store.read_only")
+
+
+def test_whoever_can_only_read_sees_what_others_write(cli: Cli) -> None:
+    fill(cli)
     with only_readable(cli.folder / "var") as prefix:
-        process = cli.start("serve", "--port", "0", prefix=prefix)
-        try:
-            assert process.stdout is not None
-            port = int(process.stdout.readline().split("http://127.0.0.1:")[1].split()[0])
-            for page in ("chapters", "leaderboards/movement", "history", "readyz"):
-                with urlopen(f"http://127.0.0.1:{port}/api/v1/{page}", timeout=60) as answer:
-                    assert answer.status == 200
-            with closing(Client(port, token)) as client:
-                told = client.command("new", "supporters.register", supporter="new")
-            assert (told.status, told.body["code"]) == (503, "store.read_only")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (0, "")
+        if not prefix:
+            pytest.skip("what stops this user from writing stops the other, too")
+        with serving(cli, prefix) as port:
+            assert read(port, "history")["position"] == 4
+            for n in (7, 8):
+                assert cli("import", write_lines(cli.folder / "more", [line(n)])).json["accepted"] == 1
+                assert read(port, "history")["position"] == n - 2
+            with open_groundswell(Settings(data_dir=cli.folder / "var")) as groundswell:
+                append_one(groundswell, 7)
+                assert read(port, "history")["position"] == 7
 
 
 def test_a_file_that_can_only_be_read_while_another_writes_it(cli: Cli) -> None:
