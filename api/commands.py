@@ -15,7 +15,8 @@ from starlette.types import Receive, Scope, Send
 from api.accounts import Caller, Forbidden, Role
 from api.bodies import JSON, Lines, media_type, read_body
 from api.bootstrap import Groundswell
-from api.common import KnownCaller, Store, answer_json, expected_version, submit
+from api.common import KnownCaller, Store, answer_json, expected_version, known_caller, optional_caller, submit
+from api.direct import DirectRoute, gathered_by
 from api.metrics import Metrics
 from api.openapi import Answered, Responses, answers, kept
 from api.problems import of_error
@@ -24,7 +25,7 @@ from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest
 
-router = APIRouter(tags=["commands"])
+router = APIRouter(tags=["commands"], route_class=DirectRoute)
 
 LARGEST: Final = 1 << 20
 BATCH: Final = 500
@@ -125,6 +126,17 @@ def _responses() -> Responses:
     return found
 
 
+async def _of_command(request: Request) -> dict[str, Any]:
+    store: Groundswell = request.app.state.groundswell
+    return {
+        "request": request,
+        "store": store,
+        "caller": await known_caller(await optional_caller(request, store)),
+        "idempotency_key": request.headers.get("Idempotency-Key"),
+        "if_match": request.headers.get("If-Match"),
+    }
+
+
 @router.post(
     "/commands",
     summary="Give one command, or many",
@@ -132,6 +144,7 @@ def _responses() -> Responses:
     responses=_responses(),
     openapi_extra=BODY,
 )
+@gathered_by(_of_command)
 async def post_commands(
     request: Request,
     store: Store,

@@ -27,10 +27,12 @@ from api.common import (
     Store,
     cursor_id,
     next_cursor,
+    read_reference,
     shown,
     submit,
     views,
 )
+from api.direct import DirectRoute, gathered_by
 from api.limits import Limiter
 from api.openapi import STAFF, answers, body
 from domain.kernel import Invalid, Stage, Unknown, identify
@@ -41,7 +43,7 @@ from history.plans import Plan
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
 
-router = APIRouter(tags=["pledges"])
+router = APIRouter(tags=["pledges"], route_class=DirectRoute)
 
 SOURCE: Final = "pledge-form"
 CONSENT_TOPIC: Final = "digest"
@@ -97,6 +99,15 @@ FORM: Final[dict[str, Any]] = {
 }
 
 
+async def _of_form(request: Request) -> dict[str, Any]:
+    return {
+        "request": request,
+        "store": request.app.state.groundswell,
+        "campaign": read_reference(request.path_params["campaign"]),
+        "idempotency_key": request.headers.get("Idempotency-Key"),
+    }
+
+
 @router.post(
     "/campaigns/{campaign}/pledges",
     status_code=202,
@@ -117,6 +128,7 @@ FORM: Final[dict[str, Any]] = {
     ),
     openapi_extra=body(PledgeForm.model_json_schema(), FORM),
 )
+@gathered_by(_of_form)
 async def post_pledge(
     request: Request, store: Store, campaign: CampaignPath, idempotency_key: IdempotencyKey = None
 ) -> Response:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import hmac
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,30 @@ KEY: Final = 32
 NAME: Final = "master.key"
 NEXT: Final = "master.key.next"
 _NONCE: Final = 12
+_FETCHED: Final = 4_096
+
+
+class _Random:
+    """Random bytes of the system, fetched for many uses at once: every fetch lets other threads in."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)  # what two processes shared would not be random
+
+    def forget(self) -> None:
+        self._bytes, self._used = b"", 0
+
+    def take(self, count: int) -> bytes:
+        with self._mutex:
+            if self._used + count > len(self._bytes):
+                self._bytes, self._used = os.urandom(max(count, _FETCHED)), 0
+            self._used += count
+            return self._bytes[self._used - count : self._used]
+
+
+random_bytes: Final = _Random().take
+"""Return so many random bytes, fit for keys and nonces."""
 
 
 class MasterKey:
@@ -36,7 +61,7 @@ class MasterKey:
 
     def wrap(self, secret: bytes, bound_to: bytes) -> bytes:
         """Return nonce ‖ AES-256-GCM ciphertext and tag of a secret."""
-        nonce = os.urandom(_NONCE)
+        nonce = random_bytes(_NONCE)
         return nonce + self._cipher.encrypt(nonce, secret, bound_to)
 
     def unwrap(self, wrapped: bytes, bound_to: bytes) -> bytes | None:

@@ -5,6 +5,7 @@ Destroying the wrapped key erases the person: what is sealed can then be opened 
 """
 
 import base64
+import hashlib
 import hmac
 import json
 import os
@@ -21,7 +22,7 @@ from sqlalchemy import Connection
 from domain.kernel import ERASED, Erased, Sealed, Unavailable
 from history import masterkey
 from history.database import Database
-from history.masterkey import MasterKey
+from history.masterkey import MasterKey, random_bytes
 from history.statements import Shape, delete_among, insert_rows, select_among, upsert, uuid_of
 from history.tables import erasures, person_index, person_keys, store
 
@@ -42,7 +43,8 @@ class Persons:
 
     def __init__(self, folder: Path, master: MasterKey, blind_key: bytes, content_key: bytes) -> None:
         self._folder, self._masters = folder, [master]
-        self._blind_key, self._content_key = blind_key, content_key
+        # Prepared, because hmac.digest lets other threads in each time, who are slow to come out again.
+        self._blind, self._content = (hmac.new(key, digestmod=hashlib.sha256) for key in (blind_key, content_key))
 
     @classmethod
     def claim(cls, connection: Connection, folder: Path) -> Self:
@@ -71,7 +73,7 @@ class Persons:
 
     def make(self, connection: Connection, persons: Iterable[UUID]) -> dict[UUID, bytes]:
         """Make and record a key for each of the persons; to be called under the append lock."""
-        keys = {person: os.urandom(masterkey.KEY) for person in sorted(persons)}
+        keys = {person: random_bytes(masterkey.KEY) for person in sorted(persons)}
         self.adopt(connection, keys)
         return keys
 
@@ -140,11 +142,15 @@ class Persons:
 
     def keyed(self, digest: bytes) -> bytes:
         """Return the HMAC of a digest, so that it does not give away what was digested."""
-        return hmac.digest(self._content_key, digest, "sha256")
+        mac = self._content.copy()
+        mac.update(digest)
+        return mac.digest()
 
     def blind(self, value: str) -> bytes:
         """Return the blind index entry of a findable value."""
-        return hmac.digest(self._blind_key, value.casefold().encode(), "sha256")
+        mac = self._blind.copy()
+        mac.update(value.casefold().encode())
+        return mac.digest()
 
     def find(self, connection: Connection, value: str) -> list[UUID]:
         """Return the persons who gave exactly this findable value (an e-mail address)."""
@@ -219,7 +225,7 @@ def associated(stream: UUID, version: int, field: str) -> bytes:
 
 def seal(key: bytes, text: str, bound_to: bytes) -> str:
     """Return base64(nonce ‖ AES-256-GCM ciphertext and tag)."""
-    nonce = os.urandom(NONCE)
+    nonce = random_bytes(NONCE)
     return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, text.encode(), bound_to)).decode()
 
 

@@ -124,16 +124,16 @@ class Writer:
     def _next(self, last: int, took: float) -> list[tuple[Wanted, "Future[Answer]"]]:
         """Return what waits, or wait for it; empty once the writer is closed and nothing waits.
 
-        Those who were just answered mostly come back at once. For as many as they were it waits half as long as their
-        batch took: a batch each is better than two halves. A lone caller never waits, and nobody for a batch that was
-        held up by something else.
+        Those who were just answered mostly come back at once, so it waits a moment for half as many; while a batch is
+        appended the other half comes back. A lone caller never waits, and nobody for a batch that was held up by
+        something else.
         """
         with self._enough:
             self._wanted, self._at_hand = 1, 0
             while not (self._waiting or self._closed):
                 self._enough.wait()
-            if len(self._waiting) < last and not self._closed:
-                self._wanted = last
+            if len(self._waiting) < last // 2 and not self._closed:
+                self._wanted = last // 2
                 self._enough.wait(min(took / 2, GATHER_SECONDS))
             self._at_hand = min(BATCH, len(self._waiting))
             return [self._waiting.popleft() for _ in range(self._at_hand)]

@@ -23,6 +23,8 @@ from domain.kernel import Unavailable
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
 DRAIN_SECONDS: Final = 10
+SWITCH_SECONDS: Final = 0.0005
+"""The writer gives way whenever it waits for the database, and would get its turn back ten times later by default."""
 
 host_option = click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 port_option = click.option(
@@ -82,6 +84,7 @@ def _serve(groundswell: Groundswell, listener: socket.socket, *, work: bool, gre
 
     from api.app import create_app  # noqa: PLC0415
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     level = groundswell.settings.log_level
     config = uvicorn.Config(
         create_app(groundswell, work=work),

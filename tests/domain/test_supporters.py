@@ -5,6 +5,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import given as given_any
+from hypothesis import strategies as st
 
 from domain.chapters import Close, Found
 from domain.kernel import Invalid, identify
@@ -227,3 +230,22 @@ def test_refused(before: tuple[Command, ...], command: Command, code: str) -> No
 )
 def test_the_erased_take_no_more_part(command: Command) -> None:
     given(*CHAPTERS, Register(supporter="anna", chapter="lisbon"), ERASE).when(command).refused("supporter.erased")
+
+
+LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,9}[A-Za-z0-9])?", fullmatch=True)
+ADDRESS = st.builds(
+    "{}@{}".format,
+    st.from_regex(r"[A-Za-z0-9_.+-]{1,20}", fullmatch=True),
+    st.lists(LABEL, min_size=1, max_size=4).map(".".join) | st.sampled_from(["Example.ORG", "a.test", "x.localhost"]),
+)
+
+
+@given_any(ADDRESS)
+def test_a_plain_address_is_what_the_library_says_of_it(address: str) -> None:
+    try:
+        expected = validate_email(address, check_deliverability=False, globally_deliverable=False).normalized
+    except EmailNotValidError:
+        with pytest.raises(Invalid):
+            check_email(address)
+    else:
+        assert check_email(address) == expected
