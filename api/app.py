@@ -32,9 +32,9 @@ from api.paths import Paths
 
 ROUTES = (
     commands,
-    campaigns,
     pledges,
     receipts,
+    campaigns,
     chapters,
     officials,
     policies,
