@@ -26,6 +26,7 @@ from api import (
     timeline,
 )
 from api.bootstrap import Groundswell
+from api.direct import Direct
 from api.metrics import PREFIX, Metrics, Timing
 from api.pages.install import install as install_pages
 from api.paths import Paths
@@ -75,6 +76,7 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
     )
     app.state.groundswell = groundswell
     app.state.metrics = Metrics()
+    app.add_middleware(Direct, routers=[module.router for module in ROUTES], prefix=PREFIX)
     app.add_middleware(Paths)
     app.add_middleware(Timing, metrics=app.state.metrics)
     problems.install(app)

@@ -1,5 +1,6 @@
 """Reading what a request carries: within bounds, and with a clear refusal of what cannot be read."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any, Final, TypeVar
@@ -35,6 +36,8 @@ async def read_form(request: Request, kind: type[M]) -> M:
     if media_type(request) not in {JSON, ""}:
         raise Invalid("request.media_type", f"Send {JSON}.")
     body = await read_body(request, LARGEST_FORM)
+    with contextlib.suppress(ValidationError):
+        return kind.model_validate_json(body)
     try:
         found: Any = json.loads(body.decode())
     except UnicodeDecodeError as error:

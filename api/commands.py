@@ -16,7 +16,7 @@ from api.accounts import Caller, Forbidden, Role
 from api.bodies import JSON, Lines, media_type, read_body
 from api.bootstrap import Groundswell
 from api.common import KnownCaller, Store, answer_json, expected_version, known_caller, optional_caller, submit
-from api.direct import DirectRoute, gathered_by
+from api.direct import gathered_by
 from api.metrics import Metrics
 from api.openapi import Answered, Responses, answers, kept
 from api.problems import of_error
@@ -25,7 +25,7 @@ from history.answers import Answer
 from history.codec import check_reference
 from history.envelope import Request as CommandRequest
 
-router = APIRouter(tags=["commands"], route_class=DirectRoute)
+router = APIRouter(tags=["commands"])
 
 LARGEST: Final = 1 << 20
 BATCH: Final = 500

@@ -32,7 +32,7 @@ from api.common import (
     submit,
     views,
 )
-from api.direct import DirectRoute, gathered_by
+from api.direct import gathered_by
 from api.limits import Limiter
 from api.openapi import STAFF, answers, body
 from domain.kernel import Invalid, Stage, Unknown, identify
@@ -43,7 +43,7 @@ from history.plans import Plan
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
 
-router = APIRouter(tags=["pledges"], route_class=DirectRoute)
+router = APIRouter(tags=["pledges"])
 
 SOURCE: Final = "pledge-form"
 CONSENT_TOPIC: Final = "digest"

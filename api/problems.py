@@ -70,6 +70,13 @@ def of_error(error: GroundswellError, **more: Any) -> JSONResponse:  # noqa: ANN
     return answer
 
 
+def of_validation(error: RequestValidationError) -> JSONResponse:
+    """Return the problem document of values that are not of the form that was asked for."""
+    errors = [{"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"]} for found in error.errors()]
+    said = "; ".join(f"{e['where']}: {e['what']}" for e in errors)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request.invalid", said, errors=errors)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error with a problem document."""
 
@@ -79,11 +86,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = [
-            {"where": ".".join(str(part) for part in found["loc"]), "what": found["msg"]} for found in error.errors()
-        ]
-        said = "; ".join(f"{e['where']}: {e['what']}" for e in errors)
-        return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request.invalid", said, errors=errors)
+        return of_validation(error)
 
     @app.exception_handler(HTTPException)
     async def http(_request: Request, error: HTTPException) -> JSONResponse:

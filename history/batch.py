@@ -57,6 +57,7 @@ class Batch:
         self._corrected: list[str] = []
         self._planned: list[Answer] = []
         self._whose: dict[str, UUID] | None = None
+        self._new: set[UUID] = set()
 
     @property
     def decided(self) -> list[Decided]:
@@ -213,7 +214,8 @@ class Batch:
             for event, position in zip(one.events, one.positions, strict=True):
                 if event.forgets_person and event.person is not None:
                     forgotten[event.person] = position
-        self._persons.index(self._connection, {who: value for who, value in found_by.items() if who not in forgotten})
+        kept = {person: value for person, value in found_by.items() if person not in forgotten}
+        self._persons.index(self._connection, kept, self._new)
         if forgotten:
             self._persons.forget(self._connection, forgotten)
 
@@ -228,7 +230,8 @@ class Batch:
         """Return the keys of all persons whose data is about to be sealed, with new ones recorded."""
         persons = {e.person for one in batch for e in one.events if e.person and self._mapper.personal(e)}
         keys = self._persons.keys(self._connection, persons) if persons else {}
-        return keys | self._persons.make(self._connection, persons - keys.keys())
+        self._new = persons - keys.keys()
+        return keys | self._persons.make(self._connection, self._new) if self._new else keys
 
 
 def circumstances(context: Context, recorded_at: datetime) -> Circumstances:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -23,7 +23,7 @@ from domain.kernel import ERASED, Erased, Sealed, Unavailable
 from history import masterkey
 from history.database import Database
 from history.masterkey import MasterKey, random_bytes
-from history.statements import Shape, delete_among, insert_rows, select_among, upsert, uuid_of
+from history.statements import Shape, delete_among, insert_rows, run, select_among, upsert, uuid_of
 from history.tables import erasures, person_index, person_keys, store
 
 NONCE: Final = 12
@@ -31,6 +31,7 @@ PAGE: Final = 500
 MASTER_CHECK: Final = "master-key"
 BLIND, CONTENT = "blind index", "command content"
 SECRETS: Final = (BLIND, CONTENT)
+_BOUND_TO: Final = f"SELECT value FROM store WHERE name = '{MASTER_CHECK}'"  # noqa: S608 - a name
 _KEYS: Final = "SELECT person_id, wrapped_key FROM person_keys"
 
 
@@ -164,11 +165,10 @@ class Persons:
         persons = sorted((uuid_of(person), blinds[bytes(blind)]) for blind, person in rows)
         return {value: person for person, value in reversed(persons)}
 
-    def index(self, connection: Connection, values: Mapping[UUID, str | None]) -> None:
-        """Make each person findable by the value, and by no earlier one."""
-        if not values:
-            return
-        delete_among(connection, person_index, person_index.c.person_id, values)
+    def index(self, connection: Connection, values: Mapping[UUID, str | None], new: Container[UUID] = ()) -> None:
+        """Make each person findable by the value, and by no earlier one, which those who are new do not have."""
+        if known := [person for person in values if person not in new]:
+            delete_among(connection, person_index, person_index.c.person_id, known)
         rows = [{"blind": self.blind(value), "person_id": person} for person, value in values.items() if value]
         if rows:
             insert_rows(connection, person_index, rows)
@@ -186,7 +186,8 @@ class Persons:
 
 def bound_to(connection: Connection) -> str | None:
     """Return the fingerprint of the master key that the store is bound to, None for a new store."""
-    return connection.scalar(sa.select(store.c.value).where(store.c.name == MASTER_CHECK))
+    row = run(connection, _BOUND_TO).fetchone()
+    return row[0] if row else None
 
 
 def _secret(connection: Connection, master: MasterKey, name: str) -> bytes:
