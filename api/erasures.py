@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,8 @@ import sqlalchemy as sa
 from api.bootstrap import Groundswell
 from domain.kernel import Conflict, Sealed, Unknown, fields_of
 from domain.slices import Fact
+from history.mapper import UnknownTopic, Unreadable
+from history.reading import PAGE
 from history.tables import erasures, events
 from notifications import outbox
 
@@ -75,10 +77,11 @@ class Erasure:
 
 def traces(groundswell: Groundswell, person: UUID) -> Traces:
     """Return what the history holds of a person, but for the erasure itself; it reads all of it."""
-    facts = [fact for fact in _facts_naming(groundswell, person) if not fact.event.forgets_person]
+    rows = [row for row in _rows_naming(groundswell, person) if row.topic not in _forgetting(groundswell)]
+    facts = [fact for row in rows if (fact := _readable(groundswell, row))]
     return Traces(
-        events=dict(sorted(Counter(fact.topic for fact in facts).items())),
-        positions=[fact.position for fact in facts],
+        events=dict(sorted(Counter(row.topic for row in rows).items())),
+        positions=[row.position for row in rows],
         sealed_fields=sum(_sealed_fields(fact, person) for fact in facts),
         open_texts=sum(_open_texts(fact) for fact in facts),
     )
@@ -110,12 +113,27 @@ def _forgetting(groundswell: Groundswell) -> Sequence[str]:
     return [topic for topic, event in groundswell.engine.mapper.topics.items() if event.forgets_person]
 
 
-def _facts_naming(groundswell: Groundswell, person: UUID) -> list[Fact]:
-    """Return every event that names the person; found by the id in the stored bytes, not by decoding them all."""
-    named = str(person).encode()
-    sought = "instr(data, :named) > 0" if groundswell.engine.database.is_sqlite else "position(:named in data) > 0"
+def _rows_naming(groundswell: Groundswell, person: UUID) -> Iterator[Any]:
+    """Yield every event that names the person; found by the id in the stored bytes, not by decoding them all."""
+    log, named = groundswell.engine.log, str(person).encode()
+    sought = "instr(data, :named) > 0" if log.database.is_sqlite else "position(:named in data) > 0"
     where = sa.or_(events.c.stream_id == person, sa.text(sought).bindparams(named=named))
-    return list(groundswell.engine.log.follow(where))
+    after = 0
+    while True:
+        with log.database.read() as connection:
+            rows = log.rows(connection, after, PAGE, where)
+        yield from rows
+        if len(rows) < PAGE:
+            return
+        after = rows[-1].position
+
+
+def _readable(groundswell: Groundswell, row: Any) -> Fact | None:  # noqa: ANN401 - a row of events
+    """Return the event, None where a newer release wrote it; it is counted all the same."""
+    try:
+        return groundswell.engine.mapper.fact(row)
+    except (UnknownTopic, Unreadable):
+        return None
 
 
 def _sealed_fields(fact: Fact, person: UUID) -> int:

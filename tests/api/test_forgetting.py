@@ -318,6 +318,20 @@ def test_the_receipt_counts_what_was_destroyed_and_what_survives(
     assert not any(word in said for word in words.values())
 
 
+def test_an_event_of_a_newer_release_keeps_nobody_from_being_erased(
+    groundswell: Groundswell, database_url: str, tmp_path: Path, words: Words
+) -> None:
+    tell(groundswell, words)
+    with groundswell.engine.database.append() as connection:
+        last = connection.execute(sa.select(events).order_by(events.c.position.desc()).limit(1)).mappings().one()
+        newer = {"position": last["position"] + 1, "stream_id": uuid.uuid4(), "version": 1, "topic": "dreams.Dreamt"}
+        connection.execute(events.insert().values({**last, **newer, "data": f'{{"who":"{ANNA}"}}'.encode()}))
+    cli = Cli(tmp_path, GROUNDSWELL_DATABASE_URL=database_url)
+    found = cli("erase", "anna", "--reason", "asked", "--yes", "--json").json
+    assert found["survives"]["dreams.Dreamt"] == 1
+    assert found["purged_at"]
+
+
 def test_what_is_kept_of_a_wrapped_key_is_opened_by_no_key_after_a_rotation(
     groundswell: Groundswell, database_url: str, tmp_path: Path, words: Words, sink: Sink
 ) -> None:

@@ -130,12 +130,27 @@ def plainly(event: Event) -> Any:  # noqa: ANN401
     return msgspec.json.decode(msgspec.json.encode(known))
 
 
+def missing(folder: Path, topic: str, newest: int) -> list[Path]:
+    """The golden files that a topic should have and has not: one of each version from the first to the newest."""
+    files = [folder / f"{topic}.v{version}.json" for version in range(1, newest + 1)]
+    return [path for path in files if not path.exists()]
+
+
 @each_topic
-def test_a_topic_has_a_golden_file(topic: str, aggregate: type[Aggregate], cls: type[Event]) -> None:
-    path = GOLDEN / f"{topic}.v{cls.class_version}.json"
-    if not path.exists():
-        write_golden(path, example(aggregate, cls))
-        pytest.fail(f"{path.name} was missing; it was made now: look at it and commit it")
+def test_a_topic_has_a_golden_file_of_every_version(topic: str, aggregate: type[Aggregate], cls: type[Event]) -> None:
+    for path in missing(GOLDEN, topic, cls.class_version):
+        if path.stem == f"{topic}.v{cls.class_version}":
+            write_golden(path, example(aggregate, cls))
+            pytest.fail(f"{path.name} was missing; it was made now: look at it and commit it")
+        pytest.fail(f"{path.name} is missing: it was written once, and must still be read")
+
+
+def test_a_topic_without_a_golden_file_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "mapper_test.Painted.v2.json").touch()
+    lacking = [path.name for path in missing(tmp_path, "mapper_test.Painted", Room.Painted.class_version)]
+    assert lacking == ["mapper_test.Painted.v1.json", "mapper_test.Painted.v3.json"]
+    written = {path.stem.rpartition(".v")[0] for path in GOLDEN.glob("*.json")}
+    assert written == set(NAMES)
 
 
 def write_golden(path: Path, event: Event) -> None:
