@@ -106,10 +106,10 @@ class SendingRun:
                 self._freeze(connection, one)
 
     def _rendered(self, row: Any, shared: Surroundings) -> Rendered:  # noqa: ANN401 - a row of the outbox
-        person = load(self._log, row.supporter)
-        if person is None or (reason := hindrance(row, person)):
-            return Rendered(row, reason if person else "erased")
         try:
+            person = load(self._log, row.supporter)
+            if person is None or (reason := hindrance(row, person)):
+                return Rendered(row, reason if person else "erased")
             if row.kind == Kind.CONFIRM:
                 return self._confirmation(row, person)
             return self._digest(row, person, shared)

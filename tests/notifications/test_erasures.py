@@ -17,7 +17,7 @@ from notifications import outbox
 from notifications.mailer import Envelope, FileMailer, Outcome
 from notifications.recipients import Recipient, load
 from notifications.service import Notifications
-from notifications.tables import mail_tokens
+from notifications.tables import digest_ranges, mail_tokens
 from notifications.tables import outbox as table
 from tests.support.mails import MONDAY, service, tell
 from tests.support.sink import Sink
@@ -56,6 +56,17 @@ def test_a_mail_in_a_file_is_deleted_with_what_is_kept_of_it(store: Store, tmp_p
     assert erasure(store) == (counts, True)
     assert mails.purge() == 0
     assert erasure(store) == (counts, True)
+
+
+def test_bodies_links_and_ranges_are_purged(store: Store, mails: Notifications) -> None:
+    tell(store)
+    mails.run(MONDAY)
+    erase(store)
+    assert mails.purge() == 0
+    assert (row_of(store).state, row_of(store).mime, row_of(store).last_error) == ("accepted", None, None)
+    with store.engine.database.read() as connection:
+        for durable in (mail_tokens, digest_ranges):
+            assert connection.scalar(sa.select(sa.func.count()).select_from(durable)) == 0
 
 
 def test_a_mail_that_waits_is_not_sent(store: Store, mails: Notifications, sink: Sink) -> None:

@@ -8,16 +8,19 @@ from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
-from domain.kernel import Invalid
+from domain.kernel import Invalid, identify
+from history.mapper import UnknownTopic
+from history.reading import Log
 from notifications import mailer, outbox
 from notifications.composing import compose
 from notifications.outbox import State
+from notifications.recipients import Recipient, load
 from notifications.service import Notifications
-from notifications.tables import digest_ranges, mail_tokens
 from notifications.tables import outbox as table
 from projections.rebuild import rebuild
 from tests.support.mails import ANNA, MONDAY, Clock, campaign, join, service, tell
@@ -219,6 +222,24 @@ def test_one_persons_broken_data_stops_nobody_else(
     assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "deferred": 1}
 
 
+def test_one_persons_event_of_a_newer_release_stops_nobody_else(
+    store: Store, mails: Notifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(store, 3)
+
+    def unknown_for_one(log: Log, supporter: UUID) -> Recipient | None:
+        if supporter == identify("supporter", "s01"):
+            raise UnknownTopic("dreams.Dreamt")
+        return load(log, supporter)
+
+    monkeypatch.setattr("notifications.sending.load", unknown_for_one)
+    assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "deferred": 1}
+    (row,) = [row for row in rows(store) if row.state == "deferred"]
+    with store.engine.database.read() as connection:
+        said = outbox.thaw(connection, store.engine.persons, row, "last_error")
+    assert said == "UnknownTopic: This release does not know events of the topic dreams.Dreamt."
+
+
 # --- to whom ---
 
 
@@ -244,18 +265,6 @@ def test_what_changes_between_planning_and_sending_stops_that_mail(
     (stopped,) = [row for row in rows(store) if row.state == "suppressed"]
     assert stopped.reason == reason
     assert stopped.mime is None
-
-
-def test_erasing_somebody_purges_bodies_tokens_and_ranges(store: Store, mails: Notifications) -> None:
-    tell(store)
-    mails.run(MONDAY)
-    store.run("supporters.erase", supporter="anna", reason="She asked.")
-    assert mails.purge() == 0
-    (row,) = rows(store)
-    assert (row.state, row.mime, row.last_error) == ("accepted", None, None)
-    with store.engine.database.read() as connection:
-        for durable in (mail_tokens, digest_ranges):
-            assert connection.scalar(sa.select(sa.func.count()).select_from(durable)) == 0
 
 
 def test_no_digest_without_confirmed_address_and_consent(store: Store, mails: Notifications) -> None:
