@@ -21,7 +21,7 @@ APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 BUSY_SECONDS = 30
 IDLE_SECONDS = 1.0
 """A connection that was not used for so long may have died since, and is tried before it is used."""
-SCRUB_SECONDS: Final = 0.2
+SCRUB_SECONDS: Final = 0.05
 """How long emptying SQLite's write-ahead log may hold up those who write, while it waits for those who read."""
 
 

@@ -135,4 +135,5 @@ def test_a_receipt_after_a_rotation_is_believed_by_both_keys(tmp_path: Path) -> 
         assert follow(path, key).returncode == 0
         entry = Cli(tmp_path)("verify", "--receipt", path, "--key", str(key), "--json").json["entry"]
         assert (entry["topic"], entry["position"]) == ("supporters.Registered", 1)
+    assert Cli(tmp_path, GROUNDSWELL_DATA_DIR=str(tmp_path))("verify", "--receipt", path).status == 0
     assert "anna" not in receipt.lower()
