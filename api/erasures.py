@@ -24,7 +24,7 @@ OPEN_TEXTS: Final = ("citation", "summary", "evidence_url")
 BEYOND: Final = (
     "Mails that were sent lie with those who got them.",
     "Backups and full archives made before hold the key until they are deleted; whoever restores one erases again.",
-    "PostgreSQL's own log and freed blocks of a disk may hold the wrapped key, which `keys rotate-master` makes useless.",
+    "PostgreSQL's log and freed blocks of a disk may hold the wrapped key; `keys rotate-master` makes it useless.",
     "Files of commands that were imported, and what was refused of them, lie where they were put.",
     "Who also signs in as staff stands with their address as the actor of what they did so.",
 )
