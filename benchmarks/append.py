@@ -15,7 +15,7 @@ from typing import Any
 
 from api.bootstrap import SLICES
 from benchmarks.library import Library, on_postgres, on_sqlite
-from benchmarks.measure import Result, at_least, in_turn, rate
+from benchmarks.measure import Result, at_least, in_turn, rate, tuned
 from domain.campaigns import AddAsk, AskKind, Draft, Launch
 from domain.kernel import Actor, Context
 from domain.pledges import Make, Pledge
@@ -61,7 +61,7 @@ def ours(url: str, supporters: int) -> Iterator[Engine]:
 
 def our_rate(url: str, calls: int) -> float:
     """Return our pledges per second."""
-    with ours(url, calls) as engine:
+    with ours(url, calls) as engine, tuned():
 
         def call(number: int) -> None:
             command = Make(campaign="c", ask="listen", supporter=f"s{number}")

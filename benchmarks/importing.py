@@ -18,7 +18,7 @@ from pathlib import Path
 from api.bootstrap import SLICES
 from api.imports import Import, Interruption, Source
 from benchmarks.library import Library, Runner, on_postgres, on_sqlite
-from benchmarks.measure import Result, at_least, in_turn
+from benchmarks.measure import Result, at_least, in_turn, tuned
 from domain.kernel import Actor, Refusal
 from history.engine import Engine, open_store
 from history.envelope import Catalogue
@@ -58,7 +58,7 @@ def import_file(engine: Engine, folder: Path) -> None:
 
 def our_rate(url: str) -> float:
     """Return our lines per second."""
-    with new_store(url) as (engine, folder):
+    with new_store(url) as (engine, folder), tuned():
         begun = time.perf_counter()
         import_file(engine, folder)
         return LINES / (time.perf_counter() - begun)

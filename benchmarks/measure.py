@@ -1,17 +1,33 @@
 """Fair measuring: both sides in turn, several times, median and spread."""
 
+import gc
 import os
 import platform
 import sqlite3
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from api.process import tune
+
 RUNS = 5
+
+
+@contextmanager
+def tuned() -> Iterator[None]:
+    """Let the interpreter be as it is in a process of ours; a peer's is as it is by default."""
+    before, interval = gc.get_threshold(), sys.getswitchinterval()
+    tune()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+    sys.setswitchinterval(interval)
 
 
 @dataclass(frozen=True)

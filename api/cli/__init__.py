@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 
+from api.process import tune
 from domain.kernel import GroundswellError
 
 COMMANDS: Final = {
@@ -53,6 +54,7 @@ class Main(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"api.cli.{COMMANDS[cmd_name]}")
+        tune()
         found: click.Command = module.COMMANDS[cmd_name]
         return found
 

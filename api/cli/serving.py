@@ -17,14 +17,13 @@ import click
 
 from api.bootstrap import Groundswell
 from api.cli import console
+from api.process import tune
 from api.settings import Settings, from_environment
 from domain.kernel import Unavailable
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8000
 DRAIN_SECONDS: Final = 10
-SWITCH_SECONDS: Final = 0.0005
-"""The writer gives way whenever it waits for the database, and would get its turn back ten times later by default."""
 
 host_option = click.option("--host", default=HOST, show_default=True, help="The address to listen on.")
 port_option = click.option(
@@ -84,10 +83,11 @@ def _serve(groundswell: Groundswell, listener: socket.socket, *, work: bool, gre
 
     from api.app import create_app  # noqa: PLC0415
 
-    sys.setswitchinterval(SWITCH_SECONDS)
+    app = create_app(groundswell, work=work)
+    tune()  # again, with all of this loaded
     level = groundswell.settings.log_level
     config = uvicorn.Config(
-        create_app(groundswell, work=work),
+        app,
         log_config=None,
         log_level="debug" if level == "debug" else "warning",
         access_log=level == "debug",
