@@ -12,7 +12,7 @@ from domain.kernel import identify
 from history import migrations
 from history.database import Database
 from history.migrations import migrate
-from history.tables import erasures, metadata
+from history.tables import erasures, metadata, snapshots
 from tests.support.store import Store
 
 assert api.accounts.tokens.metadata is notifications.tables.outbox.metadata is metadata
@@ -73,6 +73,7 @@ def test_who_was_erased_before_erasures_were_noted_is_noted_by_the_migration(dat
         store.run("supporters.erase", supporter="ben", reason="asked")
         with store.engine.database.write() as connection:
             erasures.drop(connection)
+            snapshots.drop(connection)
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     with Store(database_url, tmp_path) as store, store.engine.database.read() as connection:
         noted = connection.execute(sa.select(erasures)).all()

@@ -127,14 +127,6 @@ def _log() -> None:
         sa.Column("shared", sa.Text, nullable=False),
     )
     op.create_table(
-        "snapshots",
-        sa.Column("stream_id", sa.Uuid, primary_key=True),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("aggregate", sa.Text, nullable=False),
-        sa.Column("digest", sa.LargeBinary, nullable=False),
-        sa.Column("state", sa.LargeBinary, nullable=False),
-    )
-    op.create_table(
         "store",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
