@@ -141,11 +141,11 @@ class Batch:
                 requests = plan.if_known(supporter, self._aggregates)
         except Refusal as refusal:
             return Answer(None, "rejected", error=refusal)
-        before = set(self._decided)
+        before = len(self._decided)
         for request in requests:
             error = self._answer(request).error
             if error is not None and error.code not in plan.harmless:
-                self._undo(plan, [command_id for command_id in self._decided if command_id not in before])
+                self._undo(plan, list(self._decided)[before:])
                 return Answer(None, "rejected", error=error)
         self._planned.append(answer)
         return answer
