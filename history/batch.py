@@ -54,9 +54,9 @@ class Batch:
         self._aggregates = aggregates
         self._done: dict[str, Done] = {}
         self._decided: dict[str, Decided] = {}
-        self._corrected: list[str] = []
         self._planned: list[Answer] = []
-        self._whose: dict[str, UUID] | None = None
+        self._whose: dict[str, set[UUID]] = {}
+        self._with_plans = False
         self._new: set[UUID] = set()
 
     @property
@@ -74,28 +74,31 @@ class Batch:
         requests = [request for item in items for request in requests_of(item)]
         self._aggregates.begin(self._connection)
         self._done = done(self._connection, requests)
-        for request in requests:
-            found = self._done.get(request.context.command_id)
-            if found and was_refused(found[3]) and not is_same(found[0], self._keyed(request)):
-                self._corrected.append(request.context.command_id)
-                del self._done[request.context.command_id]
-        fresh = [request for request in requests if request.context.command_id not in self._done]
+        fresh = [request for request in requests if self._known(request) is None]
         self._aggregates.fetch(stream for request in fresh for stream in request.command.streams())
         if addresses := {item.address.casefold() for item in items if isinstance(item, Plan)}:
-            self._whose = self._persons.whose(self._connection, addresses)
+            self._whose, self._with_plans = self._persons.whose(self._connection, addresses), True
         return [self._carry_out(item) if isinstance(item, Plan) else self._answer(item) for item in items]
 
     def _keyed(self, request: Request) -> bytes:
         """Return what is kept of a command's content: without the key, nobody can try out what a person wrote."""
         return self._persons.keyed(request.digest)
 
+    def _known(self, request: Request) -> Done | None:
+        """Return what was recorded of the command before; None where it is new, or corrects what was refused."""
+        found = self._done.get(request.context.command_id)
+        if found and was_refused(found[3]) and not is_same(found[0], self._keyed(request)):
+            return None
+        return found
+
     def _answer(self, request: Request) -> Answer:
-        command_id = request.context.command_id
-        if command_id in self._done:
-            digest, first, last, result = self._done[command_id]
+        decided = self._decided.get(request.context.command_id)
+        if decided is not None:
+            return self._decide(request) if decided.is_corrected_by(request) else same(request, decided)
+        known = self._known(request)
+        if known is not None:
+            digest, first, last, result = known
             return repeat(request, digest, self._keyed(request), (first, last), result)
-        if command_id in self._decided and not self._decided[command_id].is_corrected_by(request):
-            return same(request, self._decided[command_id])
         return self._decide(request)
 
     def _decide(self, request: Request) -> Answer:
@@ -117,8 +120,7 @@ class Batch:
             return Answer(context.command_id, "rejected", error=known)
         outcome = dict(result) if result else None
         one = self._decided[context.command_id] = Decided(request, self._aggregates.collect(context), outcome)
-        if self._whose is not None:
-            self._whose |= {value.casefold(): person for person, value in self._findable(one.events) if value}
+        self._note_whose(one.events)
         version = self._aggregates.version(streams[0]) if (streams := request.command.streams()) else None
         return Answer(context.command_id, "accepted", one.positions, outcome, version=version)
 
@@ -132,7 +134,9 @@ class Batch:
     # --- plans ---
 
     def _carry_out(self, plan: Plan) -> Answer:
-        supporter = (self._whose or {}).get(plan.address.casefold(), plan.fresh)
+        supporter = min(self._holders(plan.address), default=plan.fresh)
+        if supporter != plan.fresh and self._aggregates.version(plan.fresh):
+            supporter = plan.fresh  # it was carried out before, when the address was nobody's
         answer = Answer(None, "accepted")
         try:
             requests = plan.if_new
@@ -150,6 +154,22 @@ class Batch:
         self._planned.append(answer)
         return answer
 
+    def _holders(self, address: str) -> set[UUID]:
+        """Return those who have given the address, to be changed when somebody else gives it or they give it up."""
+        return self._whose.setdefault(address.casefold(), set())
+
+    def _note_whose(self, decided: Sequence[Event]) -> None:
+        """Note for the plans to come who has given an address now, and who has it no longer."""
+        for event in decided if self._with_plans else ():
+            sets, value = self._mapper.findable(event)
+            if event.person is None or not (sets or event.forgets_person):
+                continue
+            if event.originator_version > 1:  # who is new has no earlier one
+                for holders in self._whose.values():
+                    holders.discard(event.person)
+            if value:
+                self._holders(value).add(event.person)
+
     def _rehearse(self, plan: Plan) -> None:
         """Decide what would be done for a new address, and undo it; raise what refuses it."""
         try:
@@ -160,7 +180,7 @@ class Batch:
 
     def _undo(self, plan: Plan, command_ids: Sequence[str]) -> None:
         self._aggregates.undo([event for key in command_ids for event in self._decided.pop(key).events])
-        self._whose = {value: person for value, person in (self._whose or {}).items() if person != plan.fresh}
+        self._holders(plan.address).discard(plan.fresh)
 
     # --- appending ---
 
@@ -199,8 +219,8 @@ class Batch:
             )
         if event_rows:
             insert_rows(connection, events, event_rows)
-        if self._corrected:
-            connection.execute(commands.delete().where(commands.c.command_id.in_(self._corrected)))
+        if corrected := self._decided.keys() & self._done.keys():
+            connection.execute(commands.delete().where(commands.c.command_id.in_(corrected)))
         insert_rows(connection, commands, command_rows)
         self._index(batch)
         return tail
@@ -228,8 +248,13 @@ class Batch:
 
     def _keys(self, batch: Sequence[Decided]) -> dict[UUID, bytes]:
         """Return the keys of all persons whose data is about to be sealed, with new ones recorded."""
-        persons = {e.person for one in batch for e in one.events if e.person and self._mapper.personal(e)}
-        keys = self._persons.keys(self._connection, persons) if persons else {}
+        told = [e for one in batch for e in one.events if e.person and self._mapper.personal(e)]
+        persons = {event.person for event in told if event.person}
+        # Whose own stream begins here has no key yet.
+        begun = {
+            event.person for event in told if event.originator_version == 1 and event.originator_id == event.person
+        }
+        keys = self._persons.keys(self._connection, persons - begun)
         self._new = persons - keys.keys()
         return keys | self._persons.make(self._connection, self._new) if self._new else keys
 
