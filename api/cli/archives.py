@@ -22,8 +22,10 @@ PASSPHRASE = "GROUNDSWELL_PASSPHRASE"  # noqa: S105 - where it is looked for, no
 
 keys_option = click.option("--key", "trusted", multiple=True, help="A verifier key to trust (name+id+key); repeatable.")
 archive_argument = click.argument("archive", type=click.Path(path_type=Path))
-full_option = click.option(
-    "--full", is_flag=True, help=f"With the keys of persons and log, under a passphrase (asked, or {PASSPHRASE})."
+with_keys_option = click.option(
+    "--with-keys",
+    is_flag=True,
+    help=f"The full backup: also the keys of persons and log, under a passphrase (asked, or {PASSPHRASE}).",
 )
 
 
@@ -48,9 +50,11 @@ def verify(
 
     Names the first bad position and exits with 1 where something is wrong.
     """
-    note = checkpoint.read_text(encoding="utf-8") if checkpoint else None
+    note = checkpoint.read_bytes().decode(errors="replace") if checkpoint else None
     known = [VerifierKey.parse(text) for text in trusted]
     if receipt is not None:
+        if archive is not None or checkpoint is not None:
+            raise Invalid("arguments.receipt", "A receipt is checked alone, without an archive or a checkpoint.")
         return _verify_receipt(receipt, known, as_json=as_json)
     if archive is not None:
         with console.progress(None, "verifying") as report:
@@ -115,12 +119,12 @@ def _print_verdict(found: Verdict, *, as_json: bool) -> None:
 
 @click.command("export")
 @archive_argument
-@full_option
+@with_keys_option
 @click.option("--size", type=int, help="Only up to the checkpoint of this size; default: up to now.")
 @console.as_json_option
-def export_(*, archive: Path, full: bool, size: int | None, as_json: bool) -> int:
+def export_(*, archive: Path, with_keys: bool, size: int | None, as_json: bool) -> int:
     """Write the whole history into a new archive that explains itself and can be verified without this program."""
-    passphrase = _passphrase(again=True) if full else None
+    passphrase = _passphrase(again=True) if with_keys else None
     with console.opened() as groundswell, console.progress(groundswell.engine.log.head(), "exporting") as report:
         try:
             made = export_archive(
@@ -138,7 +142,7 @@ def export_(*, archive: Path, full: bool, size: int | None, as_json: bool) -> in
         console.print_json({"archive": str(made.path), **numbers})
         return console.DONE
     console.say(f"{made.path}: {made.size:,} events, {made.commands:,} commands, root {made.root.hex()}.")
-    if full:
+    if with_keys:
         console.say(f"With the keys of {made.persons:,} persons: whoever has it and the passphrase can read them.")
     else:
         console.say("Without keys: personal data in it stays sealed.")
@@ -147,11 +151,11 @@ def export_(*, archive: Path, full: bool, size: int | None, as_json: bool) -> in
 
 @click.command("restore")
 @archive_argument
-@full_option
+@with_keys_option
 @keys_option
-def restore_(*, archive: Path, full: bool, trusted: tuple[str, ...]) -> int:
+def restore_(*, archive: Path, with_keys: bool, trusted: tuple[str, ...]) -> int:
     """Make an empty store from an archive: same positions, ids and hashes; then builds the read models."""
-    passphrase = _passphrase(again=False) if full else None
+    passphrase = _passphrase(again=False) if with_keys else None
     known = [VerifierKey.parse(text) for text in trusted]
     with Archive(archive):
         pass  # raises where there is none, before a store is made for it
