@@ -87,11 +87,16 @@ def traces(groundswell: Groundswell, person: UUID) -> Traces:
     )
 
 
+def forgotten(groundswell: Groundswell, person: UUID) -> Fact | None:
+    """Return the event by which a person was erased, None where there is none."""
+    where = events.c.stream_id == person, events.c.topic.in_(_forgetting(groundswell))
+    return next(iter(groundswell.engine.log.facts(0, 1, *where)), None)
+
+
 def erasure(groundswell: Groundswell, person: UUID) -> Erasure:
     """Return the receipt of a person's erasure; raise Unknown, or Conflict (``supporter.not_erased``)."""
-    where = events.c.stream_id == person, events.c.topic.in_(_forgetting(groundswell))
-    found = groundswell.engine.log.facts(0, 1, *where)
-    if not found:
+    found = forgotten(groundswell, person)
+    if found is None:
         if not groundswell.engine.log.version(person):
             raise Unknown("supporter.unknown", "There is no such supporter.")
         raise Conflict("supporter.not_erased", "This supporter was not erased.")
@@ -100,9 +105,9 @@ def erasure(groundswell: Groundswell, person: UUID) -> Erasure:
         sent = sum(mail.state in outbox.SENT for mail in outbox.of_person(connection, person))
     return Erasure(
         supporter=person,
-        position=found[0].position,
-        erased_at=found[0].recorded_at,
-        purged_at=noted.purged_at if noted else found[0].recorded_at,
+        position=found.position,
+        erased_at=found.recorded_at,
+        purged_at=noted.purged_at if noted else found.recorded_at,
         destroyed=json.loads(noted.destroyed) if noted else {},
         survives=traces(groundswell, person),
         mails_sent=sent,

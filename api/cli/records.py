@@ -8,7 +8,7 @@ import click
 
 from api.bootstrap import Groundswell
 from api.cli import console
-from api.erasures import BEYOND, Erasure, Traces, erasure, traces
+from api.erasures import BEYOND, Erasure, Traces, erasure, forgotten, traces
 from api.imports import CLI
 from domain.kernel import Context, Invalid, Unknown, identify, now
 from domain.supporters import Erase
@@ -80,9 +80,10 @@ def erase(*, supporter: str, reason: str | None, only_receipt: bool, yes: bool, 
         if not only_receipt:
             if not reason:
                 raise Invalid("arguments.reason", "Say why with --reason; it is recorded with the event.")
-            if not as_json:
-                _announce(person, traces(groundswell, person))
-            console.confirm("Erase this person?", yes=yes)
+            if forgotten(groundswell, person) is None:  # nobody is asked for what will be refused
+                if not as_json:
+                    _announce(person, traces(groundswell, person))
+                console.confirm("Erase this person?", yes=yes)
             command_id = new_id()
             context = Context(actor=CLI, at=now(), command_id=command_id, correlation_id=command_id, reason=reason)
             (answer,) = groundswell.engine.write([own_request(Erase(supporter=str(person)), context)])

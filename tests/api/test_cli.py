@@ -184,7 +184,8 @@ def test_erasing_says_what_survives_and_what_was_done(cli: Cli) -> None:
     assert (done["position"], done["receipt"]) == (4, "/log/receipts/4")
     assert done["purged_at"]
     assert cli("history", "--to", "1", "--personal").json["data"]["name"] == {"personal": "erased"}
-    assert cli("erase", "anna", "--reason", "Again.", "--yes").code == "supporter.already_erased"
+    again = cli("erase", "anna", "--reason", "Again.")
+    assert (again.code, again.out) == ("supporter.already_erased", "")
     assert cli("erase", "nobody", "--reason", "x", "--yes").code == "supporter.unknown"
     assert cli("erase", "person-2", "--yes").code == "arguments.reason"
     assert cli("erase", "person-2", "--receipt").code == "supporter.not_erased"
@@ -235,6 +236,34 @@ def test_a_history_is_exported_verified_and_restored(cli: Cli, tmp_path: Path) -
     assert other("verify", "--json").json["root"] == exported["root"]
     assert other("rebuild", "--compare").status == 0
     assert other("restore", archive).code == "store.not_empty"
+
+
+def test_an_archive_with_keys_is_the_full_backup(cli: Cli, tmp_path: Path) -> None:
+    archive = tmp_path / "backup.tar"
+    assert cli("export", archive, "--with-keys").code == "arguments.passphrase"
+    passphrase = {"GROUNDSWELL_PASSPHRASE": "open sesame"}
+    here = Cli(tmp_path, GROUNDSWELL_DATA_DIR=str(tmp_path / "var"), **passphrase)
+    assert "2 persons" in here("export", archive, "--with-keys").out
+    other = Cli(tmp_path, GROUNDSWELL_DATA_DIR=str(tmp_path / "other"), **passphrase)
+    assert "2 persons can be read again" in other("restore", archive, "--with-keys").out
+    assert other("history", "--to", "1", "--personal").json["data"]["name"] == "Anna Brandt"
+
+
+def test_a_receipt_or_checkpoint_that_is_none_is_said_to_be_none(cli: Cli, tmp_path: Path) -> None:
+    assert cli("keys").status == 0
+    noise = tmp_path / "noise"
+    noise.write_bytes(bytes(range(256)))
+    ran = cli("verify", "--checkpoint", noise)
+    assert (ran.status, ran.code) == (2, "note.invalid")
+    assert cli("verify", "--receipt", noise).status == 1
+
+
+def test_a_receipt_is_checked_alone(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    for more in ([file], ["--checkpoint", file]):
+        ran = cli("verify", "--receipt", file, *more)
+        assert (ran.status, ran.code) == (2, "arguments.receipt")
 
 
 def test_without_an_archive_no_store_is_made(empty: Cli, tmp_path: Path) -> None:
