@@ -179,8 +179,10 @@ class Batch:
             self._aggregates.discard()
 
     def _undo(self, plan: Plan, command_ids: Sequence[str]) -> None:
-        self._aggregates.undo([event for key in command_ids for event in self._decided.pop(key).events])
-        self._holders(plan.address).discard(plan.fresh)
+        undone = [event for key in command_ids for event in self._decided.pop(key).events]
+        self._aggregates.undo(undone)
+        for person, value in self._findable(undone):
+            self._holders(value or plan.address).discard(person)
 
     # --- appending ---
 

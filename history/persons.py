@@ -158,12 +158,14 @@ class Persons:
         query = sa.select(person_index.c.person_id).where(person_index.c.blind == self.blind(value))
         return list(connection.scalars(query.order_by(person_index.c.person_id)))
 
-    def whose(self, connection: Connection, values: Iterable[str]) -> dict[str, UUID]:
-        """Return for each of the findable values that somebody gave the first person who did."""
+    def whose(self, connection: Connection, values: Iterable[str]) -> dict[str, set[UUID]]:
+        """Return for each of the findable values that somebody gave all persons who did."""
         blinds = {self.blind(value): value for value in values}
         rows = select_among(connection, "SELECT blind, person_id FROM person_index", person_index.c.blind, blinds)
-        persons = sorted((uuid_of(person), blinds[bytes(blind)]) for blind, person in rows)
-        return {value: person for person, value in reversed(persons)}
+        persons: dict[str, set[UUID]] = {}
+        for blind, person in rows:
+            persons.setdefault(blinds[bytes(blind)], set()).add(uuid_of(person))
+        return persons
 
     def index(self, connection: Connection, values: Mapping[UUID, str | None], new: Container[UUID] = ()) -> None:
         """Make each person findable by the value, and by no earlier one, which those who are new do not have."""

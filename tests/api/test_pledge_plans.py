@@ -1,14 +1,19 @@
 """The public form decides under the append lock whose an address is: across a batch, and across processes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from api.bootstrap import Groundswell, open_groundswell
 from api.pledges import PledgeForm, plan
 from api.settings import Settings
+from domain.kernel import Actor, identify
 from history.answers import Answer
-from history.plans import Plan
+from history.envelope import Envelope
+from history.plans import Plan, Wanted
 from tests.api.conftest import Api
 
 
@@ -86,3 +91,59 @@ def test_a_plan_that_comes_again_is_answered_again(api: Api, other: Groundswell)
     changed = wanted(other, "one", "somebody@example.org")
     assert said(other.engine.write([changed])) == [("command.id_reused", [])]
     assert topics(api) == ["supporters.Registered", "pledges.Made"]
+
+
+@pytest.mark.parametrize("gone", ["amended", "cleared", "erased"])
+@pytest.mark.parametrize("together", [True, False])
+def test_an_address_that_somebody_gives_up_is_nobodys_for_what_comes_after_it(
+    api: Api, gone: str, *, together: bool
+) -> None:
+    launch(api)
+    store = api.groundswell
+    api.run("supporters.register", supporter="anna", email="Anna@example.org")
+    data: dict[str, Any] = {"supporter": "anna"}
+    if gone != "erased":
+        data |= {"email": "ann@example.org" if gone == "amended" else None}
+    command = "supporters.erase" if gone == "erased" else "supporters.amend"
+    giving_up = store.engine.catalogue.request(
+        Envelope(id="gives-up", command=command, reason="r", data=data), Actor("staff", "mona")
+    )
+    batches: list[list[Wanted]] = (
+        [[giving_up, wanted(store, "one")]] if together else [[giving_up], [wanted(store, "one")]]
+    )
+    answers = [answer for batch in batches for answer in store.engine.write(batch)]
+    assert [answer.error for answer in answers] == [None, None]
+    assert topics(api, 5) == ["supporters.Registered", "pledges.Made"]
+
+
+def test_an_address_of_two_is_in_a_batch_whose_it_is_between_batches(api: Api) -> None:
+    launch(api)
+    store = api.groundswell
+    first, second = sorted(("anna", "beth"), key=lambda reference: identify("supporter", reference))
+    api.run("supporters.register", supporter=first, email="anna@example.org")
+    registering = store.engine.catalogue.request(
+        Envelope(id="second", command="supporters.register", data={"supporter": second, "email": "anna@example.org"}),
+        Actor("staff", "mona"),
+    )
+    store.engine.write([registering, wanted(store, "one")])
+    (made,) = (fact.event for fact in store.engine.log.facts(5))
+    assert made.person == identify("supporter", first)
+
+
+def test_a_plan_that_comes_again_is_answered_again_though_another_has_the_address_now(api: Api) -> None:
+    launch(api)
+    store = api.groundswell
+    assert said(store.engine.write([wanted(store, "one")])) == [(None, [5])]
+    api.run("supporters.register", supporter=str(UUID(int=0)), email="anna@example.org")
+    assert said(store.engine.write([wanted(store, "one")])) == [(None, [6])]
+    assert topics(api, 6) == []
+
+
+def test_a_plan_that_is_refused_takes_nobodys_address_away(api: Api) -> None:
+    launch(api)
+    launch(api, "other")
+    store = api.groundswell
+    store.engine.write([wanted(store, "one")])
+    reused = [replace(wanted(store, "one"), if_new=wanted(store, "one", campaign="other").if_new), wanted(store, "two")]
+    assert said(store.engine.write(reused)) == [("command.id_reused", []), (None, [8])]
+    assert topics(api, 8) == []

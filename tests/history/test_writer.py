@@ -9,9 +9,10 @@ from sqlalchemy.exc import DBAPIError
 
 from domain.campaigns import Draft
 from domain.kernel import Unavailable
-from domain.supporters import Register
+from domain.supporters import Erase, Register
 from history.answers import Answer
 from history.engine import Engine
+from history.envelope import Request
 from history.tables import commands, events
 from history.writer import Writer
 from tests.support.rooms import Blocked, Count, ask, count, enter, outcomes, people, positions
@@ -66,6 +67,28 @@ def test_a_command_that_fails_leaves_no_trace(engine: Engine, then: str, code: s
 def test_what_was_refused_may_be_sent_again(engine: Engine) -> None:
     assert outcomes(engine, ask(Count(room="hall"), "count")) == ["room.empty"]
     assert outcomes(engine, enter("anna"), ask(Count(room="hall"), "count")) == ["accepted", "accepted"]
+
+
+def stays(request: Request) -> Request:
+    request.refusal_stays = True
+    return request
+
+
+def test_a_refusal_that_stays_is_repeated_beside_its_correction(engine: Engine) -> None:
+    refused = stays(ask(Count(room="hall"), "x"))
+    assert outcomes(engine, refused) == ["room.empty"]
+    assert outcomes(engine, enter("anna")) == ["accepted"]
+    correction = stays(enter("ben", command_id="x"))
+    assert outcomes(engine, refused, correction, refused) == ["room.empty", "accepted", "command.id_reused"]
+    assert outcomes(engine, refused, correction) == ["command.id_reused", "repeated"]
+
+
+def test_a_refusal_that_stays_outlives_a_correction_that_is_none(engine: Engine) -> None:
+    refused = stays(ask(Count(room="hall"), "x"))
+    assert outcomes(engine, refused) == ["room.empty"]
+    unknown = stays(ask(Erase(supporter="nobody"), "x", reason="r"))
+    assert outcomes(engine, unknown, enter("anna")) == ["supporter.unknown", "accepted"]
+    assert outcomes(engine, refused) == ["room.empty"]
 
 
 def test_a_repeat_answers_with_the_first_outcome(engine: Engine) -> None:
