@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from domain.chapters import Chapter
 from domain.kernel import (
@@ -215,6 +216,8 @@ def check_email(address: str) -> str:
     """
     if _PLAIN.fullmatch(address) and len(address) <= _LONGEST_PLAIN:
         local, _, domain = address.partition("@")
+        if local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
+            local = local.lower()
         return f"{local}@{domain.lower()}"
     try:
         return validate_email(address, check_deliverability=False, globally_deliverable=False).normalized

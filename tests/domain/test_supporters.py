@@ -235,7 +235,7 @@ def test_the_erased_take_no_more_part(command: Command) -> None:
 LABEL = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,9}[A-Za-z0-9])?", fullmatch=True)
 ADDRESS = st.builds(
     "{}@{}".format,
-    st.from_regex(r"[A-Za-z0-9_.+-]{1,20}", fullmatch=True),
+    st.from_regex(r"[A-Za-z0-9_.+-]{1,20}", fullmatch=True) | st.sampled_from(["Info", "POSTMASTER"]),
     st.lists(LABEL, min_size=1, max_size=4).map(".".join) | st.sampled_from(["Example.ORG", "a.test", "x.localhost"]),
 )
 
