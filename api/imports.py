@@ -310,5 +310,5 @@ def _claimed_id(line: bytes) -> str | None:
 def can_be_run_again(error: Unavailable, summary: Summary) -> Unavailable:
     """Say with an error what was acknowledged before it, and that nothing is lost."""
     done = summary.accepted + summary.repeated
-    hint = f"{done:,} lines are recorded and stay; run the same import again to go on." if done else ""
+    hint = f"The {done:,} lines before are recorded and stay; run the same import again to go on." if done else ""
     return Unavailable(error.code, f"{error.message} {hint}".strip())

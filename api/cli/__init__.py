@@ -103,7 +103,9 @@ def _say(code: str, message: str) -> None:
 
 def _log_file() -> Path:
     folder = Path(os.environ.get("GROUNDSWELL_DATA_DIR", "var"))
-    return (folder if folder.is_dir() else Path(tempfile.gettempdir())) / "groundswell.log"
+    return (
+        folder if os.access(folder, os.W_OK) and folder.is_dir() else Path(tempfile.gettempdir())
+    ) / "groundswell.log"
 
 
 class _LogFile(logging.FileHandler):
@@ -111,6 +113,13 @@ class _LogFile(logging.FileHandler):
 
     def __init__(self) -> None:
         super().__init__(_log_file(), encoding="utf-8", delay=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, if the file can be opened."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as in logging
         """Keep standard error for what a person must be told."""

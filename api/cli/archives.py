@@ -3,13 +3,15 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from api.cli import console
 from api.settings import from_environment
-from domain.kernel import Conflict, Invalid
+from domain.kernel import Conflict, Invalid, Unavailable
 from history.archive import export as export_archive
 from history.checkpoints import open_receipt
 from history.masterkey import NAME, old_keys
@@ -212,7 +214,9 @@ def keys(ctx: click.Context, *, as_json: bool) -> None:
 def rotate() -> None:
     """Make a new signing key and print its verifier key; the ones before sign along until they are retired."""
     with console.opened() as groundswell:
-        console.say(str(groundswell.checkpoints.keys().rotate()))
+        with _writing(groundswell.settings.data_dir):
+            fresh = groundswell.checkpoints.keys().rotate()
+        console.say(str(fresh))
         groundswell.checkpoints.make()
 
 
@@ -244,7 +248,18 @@ def retire(*, key_id: str, yes: bool) -> None:
     """Destroy a signing key, named by its id in hex; what it signed stays verifiable."""
     with console.opened() as groundswell:
         console.confirm(f"Destroy the signing key {key_id}? It cannot be brought back.", yes=yes)
-        console.say(f"Retired: {groundswell.checkpoints.keys().retire(key_id)}")
+        with _writing(groundswell.settings.data_dir):
+            gone = groundswell.checkpoints.keys().retire(key_id)
+        console.say(f"Retired: {gone}")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Say in one sentence that the keys in a folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable("keys.unwritable", f"The keys in {folder} cannot be written: {error.strerror}.") from None
 
 
 COMMANDS = {"verify": verify, "export": export_, "restore": restore_, "keys": keys}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import COMMANDS, accounts
+from api.cli import COMMANDS, _LogFile, accounts
 from tests.support.cli import ROOT, Cli, line, write_lines
 
 
@@ -220,6 +220,12 @@ def test_a_read_model_named_twice_is_rebuilt_once(cli: Cli) -> None:
 
 
 # --- archives ---
+
+
+def test_no_traceback_where_the_log_file_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDSWELL_DATA_DIR", str(tmp_path))
+    (tmp_path / "groundswell.log").mkdir()
+    _LogFile().emit(logging.makeLogRecord({"msg": "x"}))
 
 
 def test_a_history_is_exported_verified_and_restored(cli: Cli, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_a_folder_that_can_only_be_read(cli: Cli) -> None:
         assert (cli.apart("verify", prefix=prefix), cli.apart("history", "--personal", prefix=prefix)) == found
         must_be_refused(cli.apart("import", more, prefix=prefix))
         must_be_refused(cli.apart("erase", "person-1", "--reason", "asked", "--yes", prefix=prefix))
+        ran = cli.apart("keys", "rotate", prefix=prefix)
+        assert (ran.status, ran.code) == (2, "keys.unwritable")
     assert cli("import", more).json["accepted"] == 1
 
 
