@@ -62,11 +62,16 @@ def run(connection: Connection, sql: str, given: Sequence[Any] = (), *, many: bo
         else:
             cursor.execute(sql)
     except driver.Error as error:
-        lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(sql, None, error, driver.Error, connection_invalidated=lost) from error
+        raise _as_sqlalchemy_raises(connection, sql, cursor, error) from error
     return cursor
+
+
+def _as_sqlalchemy_raises(connection: Connection, sql: str, cursor: Any, error: Any) -> BaseException:  # noqa: ANN401 - the driver's
+    kind = connection.dialect.loaded_dbapi.Error
+    lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
+    if lost:
+        connection.invalidate(error)
+    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=lost)
 
 
 @functools.lru_cache(maxsize=1_024)
@@ -102,7 +107,12 @@ def select_among(
 ) -> Sequence[Any]:
     """Return the rows, as the driver gives them, of ``SELECT … FROM …`` whose column has one of the values."""
     where, given = _among(connection, column, values)
-    return run(connection, f"{select} WHERE {where} {order}", given).fetchall()  # type: ignore[no-any-return]
+    sql = f"{select} WHERE {where} {order}"
+    cursor = run(connection, sql, given)
+    try:
+        return cursor.fetchall()  # type: ignore[no-any-return]
+    except connection.dialect.loaded_dbapi.Error as error:  # SQLite reads on while rows are fetched
+        raise _as_sqlalchemy_raises(connection, sql, cursor, error) from error
 
 
 def delete_among(connection: Connection, table: Table, column: Column[Any], values: Iterable[Any]) -> int:

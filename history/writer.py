@@ -53,7 +53,6 @@ class Writer:
         self._mutex = threading.Lock()
         self._known_position = -1
         self._committing: _Committing | None = None
-        self._corrected: list[str] = []
         self.capacity = waiting
         self._waiting: deque[tuple[Wanted, Future[Answer]]] = deque()
         self._enough = threading.Condition()
@@ -114,12 +113,17 @@ class Writer:
 
     def _run(self) -> None:
         last, took = 1, 0.0
-        while found := self._next(last, took):
-            # From here on no caller can cancel; who did before does not get the command executed.
-            batch = [(item, future) for item, future in found if future.set_running_or_notify_cancel()]
-            begun = time.monotonic()
-            self._answer(batch)
-            last, took = len(found), time.monotonic() - begun
+        while last:
+            last, took = self._serve(last, took)
+
+    def _serve(self, last: int, took: float) -> tuple[int, float]:
+        """Answer the next batch, and hold on to nothing of it; return how many it were, and how long it took."""
+        found = self._next(last, took)
+        # From here on no caller can cancel; who did before does not get the command executed.
+        batch = [(item, future) for item, future in found if future.set_running_or_notify_cancel()]
+        begun = time.monotonic()
+        self._answer(batch)
+        return len(found), time.monotonic() - begun
 
     def _next(self, last: int, took: float) -> list[tuple[Wanted, "Future[Answer]"]]:
         """Return what waits, or wait for it; empty once the writer is closed and nothing waits.
@@ -155,11 +159,11 @@ class Writer:
         try:
             return self._attempt(items)
         except Exception as error:
+            committing, self._committing = self._committing, None
             cut = isinstance(error, Unavailable) and error.code == "store.unreachable"
             if isinstance(error, Unavailable) and not cut:
                 raise
             # If it failed in the commit, the commit may have taken hold all the same: the command ids tell.
-            committing, self._committing = self._committing, None
             if committing and self._took_hold(committing):
                 return committing.answers
             if cut:
@@ -188,7 +192,7 @@ class Writer:
                 if batch.decided:
                     self._committing = _Committing(answers, batch.decided)
         except BaseException:
-            self._aggregates.clear()
+            self._forget()
             self._known_position = -1
             raise
         self._committing = None

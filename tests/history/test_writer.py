@@ -1,4 +1,5 @@
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -217,6 +218,14 @@ def test_too_many_waiting_commands_are_refused_and_close_finishes_the_rest(engin
         narrow.submit(enter("late"))
     assert closed.value.code == "writer.closed"
     narrow.close()
+
+
+def test_nothing_of_a_command_is_held_on_to_while_no_other_comes(engine: Engine) -> None:
+    request = enter("anna")
+    held = weakref.ref(request.command)
+    assert engine.writer.submit(request).result(10).status == "accepted"
+    del request
+    wait_until(lambda: held() is None)
 
 
 def test_close_leaves_no_caller_waiting(engine: Engine) -> None:

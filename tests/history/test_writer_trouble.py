@@ -6,11 +6,14 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from domain.kernel import Unavailable
+from history.database import Database
 from history.engine import Engine
 from history.envelope import Request
-from history.tables import commands
+from history.statements import select_among
+from history.tables import commands, events
 from tests.support.rooms import Blocked, Count, ask, count, engine_at, enter, outcomes, people, positions
 
 
@@ -182,3 +185,11 @@ def test_a_server_that_ends_our_connections_is_found_again(new_database: Callabl
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         assert outcomes(engine, enter("ben"), enter("anna")) == ["accepted", "repeated"]
+
+
+def test_what_goes_wrong_while_sqlite_fetches_rows_is_said_like_what_goes_wrong_before(tmp_path: Path) -> None:
+    damaged = "SELECT json(data) FROM (SELECT 'a' AS topic, '1' AS data UNION ALL SELECT 'a', '{')"
+    database = Database(f"sqlite:///{tmp_path / 'store.db'}")
+    with database.read() as connection, pytest.raises(OperationalError, match="malformed JSON"):
+        select_among(connection, damaged, events.c.topic, ["a"])
+    database.close()
