@@ -71,7 +71,8 @@ def _as_sqlalchemy_raises(connection: Connection, sql: str, cursor: Any, error: 
     lost = connection.dialect.is_disconnect(error, connection.connection.driver_connection, cursor)
     if lost:
         connection.invalidate(error)
-    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=lost)
+    told: BaseException = DBAPIError.instance(sql, None, error, kind, connection_invalidated=lost)
+    return told
 
 
 @functools.lru_cache(maxsize=1_024)
