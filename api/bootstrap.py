@@ -180,9 +180,13 @@ def pause(failures: int) -> float:
     return min(LONGEST_PAUSE, IDLE_SECONDS * 2.0 ** min(failures, 10))
 
 
-def open_groundswell(settings: Settings, *, create: bool = True, busy_seconds: float = 30) -> Groundswell:
-    """Open the store of these settings; raise Unavailable where it cannot be opened."""
-    engine = open_store(settings.database_url, settings.data_dir, SLICES, create=create, busy_seconds=busy_seconds)
+def open_groundswell(
+    settings: Settings, *, create: bool = True, keyless: bool = False, busy_seconds: float = 30
+) -> Groundswell:
+    """Open the store of these settings; raise Unavailable where it cannot be opened (see ``open_store``)."""
+    engine = open_store(
+        settings.database_url, settings.data_dir, SLICES, create=create, keyless=keyless, busy_seconds=busy_seconds
+    )
     return Groundswell(settings, engine)
 
 

@@ -59,23 +59,30 @@ class Engine:
 
 
 def open_store(
-    url: str, data_dir: Path, slices: Iterable[Slice], *, create: bool = True, busy_seconds: float = 30
+    url: str,
+    data_dir: Path,
+    slices: Iterable[Slice],
+    *,
+    create: bool = True,
+    keyless: bool = False,
+    busy_seconds: float = 30,
 ) -> Engine:
     """Open a store, made or brought up to date where it may be created.
 
     Raises Unavailable: ``store.missing`` where there is none, ``store.newer`` where a newer release wrote it,
-    ``keys.missing`` and ``keys.wrong`` where the master key is not the one that seals the store's personal data.
+    ``keys.missing`` and ``keys.wrong`` where the master key is not the one that seals the store's personal data. With
+    ``keyless`` a store whose master key is lost opens all the same, for what needs no personal data.
     """
     database = Database(url, busy_seconds=busy_seconds)
     try:
-        persons = _prepare(database, data_dir, create=create)
+        persons = _prepare(database, data_dir, create=create, keyless=keyless)
     except BaseException:
         database.close()
         raise
     return Engine(database, slices, persons)
 
 
-def _prepare(database: Database, data_dir: Path, *, create: bool) -> Persons:
+def _prepare(database: Database, data_dir: Path, *, create: bool, keyless: bool) -> Persons:
     if database.path is not None and not database.path.exists():
         if not create:
             raise Unavailable("store.missing", f"There is no store at {database.path}; `groundswell up` makes one.")
@@ -84,5 +91,10 @@ def _prepare(database: Database, data_dir: Path, *, create: bool) -> Persons:
         except OSError as error:
             raise Unavailable("store.missing", f"{database.path} cannot be made: {error.strerror}.") from None
     migrate(database, create=create)
-    with database.append() as connection:
-        return Persons.claim(connection, data_dir)
+    try:
+        with database.append() as connection:
+            return Persons.claim(connection, data_dir)
+    except Unavailable as error:
+        if error.code != "keys.missing" or not keyless:
+            raise
+        return Persons.without_keys(data_dir)

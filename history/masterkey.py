@@ -84,15 +84,20 @@ def find(folder: Path, fingerprint: str) -> MasterKey:
         if key is not None and key.fingerprint == fingerprint:
             return key
     if not path.exists():
-        raise Unavailable(
-            "keys.missing",
-            f"The master key of this store is not at {path}. Without it nobody's personal data can ever be "
-            "read again; bring the file back from its backup.",
-        )
+        raise missing(folder)
     raise Unavailable(
         "keys.wrong",
         f"The master key at {path} is not the one of this store; where it was replaced by another process, "
         "bring the new file here.",
+    )
+
+
+def missing(folder: Path) -> Unavailable:
+    """Say that the master key is lost, and what that means."""
+    return Unavailable(
+        "keys.missing",
+        f"The master key of this store is not at {folder / NAME}. Without it nobody's personal data can ever be read "
+        "again; bring the file back from its backup. `groundswell verify` and `export` go without it.",
     )
 
 

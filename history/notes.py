@@ -53,7 +53,10 @@ class VerifierKey:
         """Read ``name+id+key``; raise NoteInvalid where it is not of that form or its id does not fit."""
         name, _, rest = text.strip().partition("+")
         _, _, encoded = rest.partition("+")
-        blob = _unbase64(encoded)
+        try:
+            blob = _unbase64(encoded)
+        except NoteInvalid:
+            blob = b""
         found = cls(name, blob[1:])
         if len(blob) != 1 + _SEED or str(found) != text.strip() or not is_key_name(name):
             raise NoteInvalid(f"“{text.strip()[:120]}” is not a verifier key (name+id+key).")
@@ -203,6 +206,12 @@ def read_verifiers(path: Path) -> list[VerifierKey]:
     except FileNotFoundError:
         return []
     return [VerifierKey.parse(line) for line in lines if line.strip()]
+
+
+def known_verifiers(folder: Path, name: str) -> list[VerifierKey]:
+    """Return the verifier keys that a data directory tells of: those listed, and those of the keys that sign there."""
+    signing = [SigningKey(name, seed).verifier for seed in _read_seeds(folder / SIGNING)]
+    return list(dict.fromkeys([*read_verifiers(folder / VERIFIERS), *signing]))
 
 
 def _read_seeds(path: Path) -> list[bytes]:

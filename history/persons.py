@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -64,6 +64,11 @@ class Persons:
             masterkey.settle(folder, known)
         blind, content = (_secret(connection, master, name) for name in SECRETS)
         return cls(folder, master, blind, content)
+
+    @classmethod
+    def without_keys(cls, folder: Path) -> "Persons":
+        """Return the persons of a store whose master key is lost: whatever would take a key raises Unavailable."""
+        return _Lost(folder, MasterKey(bytes(masterkey.KEY)), b"", b"")
 
     @property
     def fingerprint(self) -> str:
@@ -184,6 +189,15 @@ class Persons:
             destroyed = json.dumps({"keys": keys, "index_entries": entries})
             rows.append({"person_id": person, "position": position, "destroyed": destroyed})
         connection.execute(erasures.insert(), rows)
+
+
+class _Lost(Persons):
+    """Persons whom nobody can read any more."""
+
+    def _need(self, *_: object) -> NoReturn:
+        raise masterkey.missing(self._folder)
+
+    make = adopt = keys = rotate = keyed = blind = _need  # type: ignore[assignment] # it takes anything and returns nothing
 
 
 def bound_to(connection: Connection) -> str | None:

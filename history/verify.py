@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from domain.kernel import Unavailable
 from history.checkpoints import open_checkpoint, origin_of
 from history.database import Database
-from history.notes import VERIFIERS, NoteInvalid, VerifierKey, read_verifiers
+from history.notes import NoteInvalid, VerifierKey, known_verifiers
 from history.recorder import last_position
 from history.tables import checkpoints, subtrees
 from history.tiles import PAGE, Damaged, Record, own_leaf, records
@@ -179,11 +179,11 @@ def verify_store(
     own checkpoints were rewritten too; ``keys`` are verifier keys to trust instead of those in the data directory.
     Raises NoteInvalid where the outside checkpoint is not one that a trusted key signed.
     """
-    known = list(keys) or read_verifiers(data_dir / VERIFIERS)
     with database.read() as connection:
         head = last_position(connection)
         newest = connection.scalar(sa.select(sa.func.max(checkpoints.c.size)))
         origin = origin_of(connection)
+    known = list(keys) or known_verifiers(data_dir, origin or "")
     outside = outside_commitments(checkpoint, known, origin)
     own = _own_commitments(database, -1 if newest is None else newest)
     examiner = Examiner(heapq.merge(own, outside, key=lambda one: one.size), known, origin)

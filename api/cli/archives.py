@@ -64,7 +64,10 @@ def verify(
                 archive, checkpoint=note, keys=known, progress=lambda done: report("verifying", done)
             )
     else:
-        with console.opened() as groundswell, console.progress(groundswell.engine.log.head(), "verifying") as report:
+        with (
+            console.opened(keyless=True) as groundswell,
+            console.progress(groundswell.engine.log.head(), "verifying") as report,
+        ):
             found = verify_store(
                 groundswell.engine.database,
                 groundswell.settings.data_dir,
@@ -127,7 +130,10 @@ def _print_verdict(found: Verdict, *, as_json: bool) -> None:
 def export_(*, archive: Path, with_keys: bool, size: int | None, as_json: bool) -> int:
     """Write the whole history into a new archive that explains itself and can be verified without this program."""
     passphrase = _passphrase(again=True) if with_keys else None
-    with console.opened() as groundswell, console.progress(groundswell.engine.log.head(), "exporting") as report:
+    with (
+        console.opened(keyless=True) as groundswell,
+        console.progress(groundswell.engine.log.head(), "exporting") as report,
+    ):
         try:
             made = export_archive(
                 groundswell.engine,

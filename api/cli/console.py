@@ -48,10 +48,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def opened(*, create: bool = False, settings: Settings | None = None) -> Iterator[Groundswell]:
-    """Give the store of the settings; raise Unavailable where there is none, or it cannot be opened."""
+def opened(*, create: bool = False, keyless: bool = False, settings: Settings | None = None) -> Iterator[Groundswell]:
+    """Give the store of the settings; raise Unavailable where there is none, or it cannot be opened.
+
+    With ``keyless`` it opens without the master key too, for what needs no personal data.
+    """
     chosen = settings or from_environment()
-    with open_groundswell(chosen, create=create, busy_seconds=BUSY_SECONDS) as groundswell:
+    with open_groundswell(chosen, create=create, keyless=keyless, busy_seconds=BUSY_SECONDS) as groundswell:
         yield groundswell
 
 

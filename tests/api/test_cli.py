@@ -321,6 +321,24 @@ def test_nothing_runs_on_a_store_whose_master_key_is_lost(cli: Cli, tmp_path: Pa
     assert not (tmp_path / "var" / "master.key").exists()
 
 
+def test_what_needs_nobodys_data_goes_without_the_master_key(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "var" / "master.key").unlink()
+    assert cli("verify").status == 0
+    archive = str(tmp_path / "saved.tar.gz")
+    assert cli("export", archive).status == 0
+    assert cli("verify", archive).status == 0
+    assert cli("digest", "preview", "anna").code == "keys.missing"
+
+
+def test_the_keys_that_sign_are_believed_where_the_list_of_keys_is_lost(cli: Cli, tmp_path: Path) -> None:
+    assert cli("export", str(tmp_path / "one.tar.gz")).status == 0  # which makes a checkpoint
+    (tmp_path / "var" / "verifier.keys").unlink()
+    assert cli("verify").status == 0
+    wrong = cli("verify", "--key", "foo")
+    assert (wrong.status, wrong.code) == (2, "note.invalid")
+    assert "“foo” is not a verifier key" in wrong.err
+
+
 # --- digests ---
 
 

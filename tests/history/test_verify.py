@@ -340,9 +340,11 @@ def test_a_checkpoint_of_another_key_or_log_is_refused_not_believed(engine: Engi
                 verify_store(engine.database, tmp_path, checkpoint=note, keys=[key.verifier])
 
 
-def test_without_the_logs_key_file_no_signature_is_believed(engine: Engine, tmp_path: Path) -> None:
+def test_without_the_logs_key_files_no_signature_is_believed(engine: Engine, tmp_path: Path) -> None:
     known = LogKeys(tmp_path, "climate.example/log").verifiers
     shutil.move(tmp_path / "verifier.keys", tmp_path / "away")
+    assert verify(engine, tmp_path).sound  # by the keys that sign
+    shutil.move(tmp_path / "signing.key", tmp_path / "away too")
     verdict = verify(engine, tmp_path)
     assert (verdict.first_bad, "None of the known keys" in (verdict.why or "")) == (1, True)
     assert verify_store(engine.database, tmp_path, keys=known).sound
