@@ -71,6 +71,7 @@ def create_app(groundswell: Groundswell, *, work: bool = True) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # asked for with every request; see metrics.py
         docs_url=None,  # pages/reference.py draws it without scripts from elsewhere
         redoc_url=None,
     )

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -25,6 +24,7 @@ from api.common import (
     Staff,
     Stale,
     Store,
+    Written,
     cursor_id,
     next_cursor,
     read_reference,
@@ -140,7 +140,7 @@ async def post_pledge(
     form = await read_form(request, PledgeForm)
     client = request.client.host if request.client else ""
     position = await take_pledge(store, campaign, form, key=idempotency(idempotency_key), client=client)
-    return JSONResponse(RECEIVED | {"position": position}, HTTPStatus.ACCEPTED)
+    return Written(RECEIVED | {"position": position}, HTTPStatus.ACCEPTED)
 
 
 async def take_pledge(

@@ -6,6 +6,7 @@ import platform
 import sqlite3
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,11 +109,19 @@ def in_turn(ours: Callable[[], float], peer: Callable[[], float], runs: int = RU
 
 def rate(calls: int, callers: int, call: Callable[[int], object]) -> float:
     """Return calls per second when so many threads share the calls."""
+    numbers, ready = iter(range(calls)), threading.Barrier(callers + 1)
+
+    def run() -> None:
+        ready.wait()
+        for number in numbers:
+            call(number)
+
     with ThreadPoolExecutor(callers) as pool:
-        list(pool.map(lambda _: None, range(callers)))
+        running = [pool.submit(run) for _ in range(callers)]
+        ready.wait()
         begun = time.perf_counter()
-        for _ in pool.map(call, range(calls)):
-            pass
+        for each in running:
+            each.result()
         return calls / (time.perf_counter() - begun)
 
 

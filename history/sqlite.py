@@ -11,7 +11,7 @@ from sqlalchemy.exc import DisconnectionError
 
 from domain.kernel import Unavailable
 
-_PREPARATIONS: Final = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "cache_size=-65536")
+_PREPARATIONS: Final = ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON", "cache_size=-16384")
 
 
 class _Immutable(sqlite3.Connection):
