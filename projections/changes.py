@@ -32,10 +32,11 @@ class Changes:
     """Gathers changes in order of history; ``flush`` writes them in the transaction of ``connection``.
 
     Where batches end makes no difference to what is written, as long as no column is both added to and let rise.
+    ``bulk`` says that much of the history is folded at once, with ``Projection.settle`` at its end.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection, *, bulk: bool = False) -> None:
+        self.connection, self.bulk = connection, bulk
         self._rows: dict[Table, dict[Key, Row]] = defaultdict(dict)
         self._inserts: dict[Table, list[Values]] = defaultdict(list)
         self._removed: dict[Table, dict[Key, None]] = defaultdict(dict)

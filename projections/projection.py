@@ -105,9 +105,13 @@ class Projection:
         """Declare the tables."""
         raise NotImplementedError
 
-    def table(self, name: str, *items: SchemaItem, index: Iterable[Sequence[str]] = ()) -> Table:
-        """Declare a table of this build; ``index`` lists the columns of further indexes."""
-        table = Table(f"{name}_v{self.build}", self.metadata, *items)
+    def table(self, name: str, *items: SchemaItem, index: Iterable[Sequence[str]] = (), cache: bool = False) -> Table:
+        """Declare a table of this build; ``index`` lists the columns of further indexes.
+
+        A ``cache`` holds nothing that cannot be computed from the other tables at any time: a bulk fold does not fill
+        it, and it is not compared.
+        """
+        table = Table(f"{name}_v{self.build}", self.metadata, *items, info={"cache": cache})
         for columns in index:
             Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
         return table
@@ -127,6 +131,9 @@ class Projection:
 
     def finish(self, changes: Changes) -> None:
         """Compute what depends on the batch as a whole."""
+
+    def settle(self, connection: Connection) -> None:
+        """Compute anew what a bulk fold (``Changes.bulk``) leaves for its end; it is on SQLite, and may go on later."""
 
     def create(self, connection: Connection) -> None:
         """Create the tables of this build."""

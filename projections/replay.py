@@ -37,8 +37,10 @@ def replay(
     after = 0
     while facts := log.facts(after, PAGE, events.c.topic.in_(topics), events.c.position <= position, *where):
         for model in models:
-            changes = Changes(connection)
+            changes = Changes(connection, bulk=True)
             model.apply(facts, changes)
             changes.flush()
         after = facts[-1].position
         yield after
+    for model in models:
+        model.settle(connection)
