@@ -1,10 +1,12 @@
 """Between events and their stored form: plain JSON, strictly typed on the way back, personal fields sealed."""
 
 import dataclasses
+import functools
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 import msgspec
 from eventsourcing.domain import CanInitAggregate
@@ -16,6 +18,12 @@ from history.codec import flat_schema, plain
 from history.persons import associated, open_box, seal
 
 Keys = Mapping[UUID, bytes]
+Raw = Sequence[Any]
+RAW: Final = (
+    "position", "stream_id", "version", "topic", "data", "event_id", "occurred_at", "recorded_at",
+    "actor_kind", "actor_id", "command_id", "correlation_id", "causation_id",
+)  # fmt: skip
+"""The columns of the events table that make a fact, in the order of its raw rows."""
 
 
 class UnknownTopic(GroundswellError):
@@ -55,6 +63,7 @@ class _Codec:
         self.personal = frozenset(name for name in self.names if PERSONAL in _marks(hints[name]))
         self.findable = next((name for name in self.names if FINDABLE in _marks(hints[name])), None)
         self.defaults = {name: declared[name].default for name in self.names}
+        self.optional = tuple(name for name in self.names if self.defaults[name] is UNSET)
         fields: list[Any] = []
         for name in self.names:
             hint = SealedBox | msgspec.UnsetType | None if name in self.personal else _stored(hints[name])
@@ -172,13 +181,16 @@ class Mapper:
         codec = self._codecs.get(topic)
         if codec is None:
             raise UnknownTopic(topic)
-        struct = self._read(codec, topic, data)
-        state: dict[str, Any] = {"originator_id": stream, "originator_version": version, **codec.fixed}
-        for name in codec.names:
-            value = getattr(struct, name)
-            state[name] = UNSET if value is msgspec.UNSET else value
+        state = msgspec.structs.asdict(self._read(codec, topic, data))
+        reason = state.pop("reason")
+        del state["class_version"]
+        for name in codec.optional:
+            if state[name] is msgspec.UNSET:
+                state[name] = UNSET
+        state["originator_id"], state["originator_version"] = stream, version
+        state |= codec.fixed
         event = object.__new__(codec.cls)
-        vars(event).update(state)
+        object.__setattr__(event, "__dict__", state)
         for name in codec.personal:
             value = state[name]
             if isinstance(value, SealedBox):
@@ -187,10 +199,10 @@ class Mapper:
                     raise Unreadable(topic, f"{name} is sealed, and the event names no person")
                 sealed = Sealed(person, stream, version, name, value.sealed)
                 try:
-                    vars(event)[name] = sealed if keys is None else open_box(sealed, keys)
+                    state[name] = sealed if keys is None else open_box(sealed, keys)
                 except ValueError as error:
                     raise Unreadable(topic, f"{name} is sealed in a way of its own") from error
-        return event, struct.reason
+        return event, reason
 
     @staticmethod
     def _read(codec: _Codec, topic: str, data: bytes) -> Any:  # noqa: ANN401 - a Struct of the codec's own
@@ -217,9 +229,33 @@ class Mapper:
             row.event_id,
             row.occurred_at,
             row.recorded_at,
-            Actor(row.actor_kind, row.actor_id),
+            _actor(row.actor_kind, row.actor_id),
             row.command_id,
             row.correlation_id,
             row.causation_id,
             reason,
         )
+
+    def raw_fact(self, row: Raw) -> Fact:
+        """Return a row as the driver gives it (see ``RAW``) as a fact; a third of the work."""
+        position, stream, version, topic, data, own_id, occurred, recorded, kind, name, command, whole, cause = row
+        if isinstance(stream, str):  # SQLite
+            stream, own_id = _uuid(stream), _uuid(own_id)
+        event, reason = self.decode(topic, data, stream, version)
+        occurred_at = datetime.fromisoformat(occurred)
+        vars(event)["timestamp"] = occurred_at
+        recorded_at = occurred_at if recorded == occurred else datetime.fromisoformat(recorded)
+        actor = _actor(kind, name)
+        return Fact(position, event, own_id, occurred_at, recorded_at, actor, command, whole, cause, reason)
+
+
+_actor = functools.lru_cache(maxsize=1_024)(Actor)
+"""Few act, and often."""
+
+
+def _uuid(hexadecimal: str) -> UUID:
+    """Make an id of the digits that we wrote ourselves; to have them checked takes four times as long."""
+    made = object.__new__(UUID)
+    object.__setattr__(made, "int", int(hexadecimal, 16))
+    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    return made

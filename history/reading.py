@@ -6,15 +6,17 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from sqlalchemy.types import NullType
 
 from domain.slices import Fact
 from history.database import Database
-from history.mapper import Mapper
+from history.mapper import RAW, Mapper, Raw
 from history.persons import Persons
 from history.recorder import last_position
 from history.tables import events
 
 PAGE = 1_000
+_RAW = sa.select(*(sa.type_coerce(events.c[name], NullType()).label(name) for name in RAW))
 
 
 class Log:
@@ -41,15 +43,20 @@ class Log:
         query = sa.select(events).where(events.c.position > after, *where).order_by(events.c.position).limit(limit)
         return connection.execute(query).all()
 
+    def raw(self, connection: Connection, after: int, limit: int, *where: sa.ColumnElement[bool]) -> Sequence[Raw]:
+        """Return rows as the driver gives them, for ``Mapper.raw_fact``, after a position and oldest first."""
+        query = _RAW.where(events.c.position > after, *where).order_by(events.c.position).limit(limit)
+        return connection.execute(query).all()
+
     def facts(
         self, after: int = 0, limit: int = PAGE, *where: sa.ColumnElement[bool], opened: bool = False
     ) -> list[Fact]:
         """Return facts after a position, oldest first; ``opened`` with personal data in the clear."""
         with self.database.read() as connection:
+            if not opened:
+                return [self.mapper.raw_fact(row) for row in self.raw(connection, after, limit, *where)]
             rows = self.rows(connection, after, limit, *where)
             facts = [self.mapper.fact(row) for row in rows]
-            if not opened:
-                return facts
             persons = {f.event.person for f in facts if f.event.person and self.mapper.sealed(f.event)}
             keys = self.persons.keys(connection, persons)
             return [self.mapper.fact(row, keys) for row in rows]

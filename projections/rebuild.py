@@ -92,10 +92,9 @@ def _position(connection: Connection, projection: Projection) -> int:
 
 def _advance(runner: Runner, connection: Connection, group: Sequence[Projection], after: int, limit: int) -> int:
     """Fold the events after a position, and return the position reached; raise _Overtaken where it is not at it."""
-    rows = runner.log.rows(connection, after, limit)
-    if not rows:
+    facts = [runner.log.mapper.raw_fact(row) for row in runner.log.raw(connection, after, limit)]
+    if not facts:
         return after
-    facts = [runner.log.mapper.fact(row) for row in rows]
     for projection in group:
         moved = connection.execute(
             checkpoints.update()

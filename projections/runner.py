@@ -151,7 +151,7 @@ class Runner:
             return [], []
         lowest = min(s.position for s in standings)
         ahead = [s.position - lowest for s in standings if s.position > lowest]
-        rows = self.log.rows(connection, lowest, min([self.batch, *ahead]))
+        rows = self.log.raw(connection, lowest, min([self.batch, *ahead]))
         return [s for s in standings if s.position == lowest], rows
 
     def _readable(self, rows: Sequence[Any]) -> list[Fact]:
@@ -159,7 +159,7 @@ class Runner:
         facts: list[Fact] = []
         try:
             for row in rows:
-                facts.append(self.log.mapper.fact(row))  # noqa: PERF401 - those before a failure are wanted
+                facts.append(self.log.mapper.raw_fact(row))  # noqa: PERF401 - those before a failure are wanted
         except (UnknownTopic, Unreadable):
             if not facts:
                 raise
