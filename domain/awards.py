@@ -1,6 +1,6 @@
 """Automatic awards: given when history gives the ground that the published rules ask for, revoked when it goes away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -127,6 +127,18 @@ def reached(rule: Rule, state: State) -> bool:
     when: dict[str, int] = rule["when"]
     ((ground, least),) = when.items()
     return COUNTS[ground](state, rule["since"]) >= least
+
+
+def newly_earned(rules: Iterable[AwardRule], state: State) -> list[AwardRule]:
+    """Return those of the rules, published for all history, whose award the supporter would get; in order of award."""
+    if not state or state.get("erased"):
+        return []
+    awards = state.get("awards", {})
+    return [
+        rule
+        for rule in sorted(rules, key=lambda rule: rule.award)
+        if awards.get(rule.award, {"held": None})["held"] is None and reached(plain(rule, 0), state)
+    ]
 
 
 def longest_streak(state: State, since: int) -> int:

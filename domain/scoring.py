@@ -145,16 +145,20 @@ class Publish(Command, name="scoring.publish"):
         """The version and the one before."""
         return (rules_id(self.version), rules_id(self.version - 1))
 
+    def check(self) -> None:
+        """Raise Unknown for an unknown topic, Invalid for malformed points or an award without one ground."""
+        check_topics(self.points)
+        check_points(self.points.values())
+        check_points([self.daily_cap] if self.daily_cap is not None else [])
+        check_awards(self.awards)
+
     def decide(self, _context: Context, stage: Stage) -> None:
         """Refused when not the next version, for an unknown topic, malformed points or an award without one ground."""
         if stage.find(ScoringRules, rules_id(self.version)):
             raise Conflict("scoring.version_not_next", f"Version {self.version} is already published.")
         if self.version > 1 and not stage.find(ScoringRules, rules_id(self.version - 1)):
             raise Conflict("scoring.version_not_next", f"Version {self.version - 1} is not published yet.")
-        check_topics(self.points)
-        check_points(self.points.values())
-        check_points([self.daily_cap] if self.daily_cap is not None else [])
-        check_awards(self.awards)
+        self.check()
         rules = ScoringRules.open(
             rules_id(self.version),
             version=self.version,
