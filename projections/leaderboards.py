@@ -19,6 +19,7 @@ from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import BigInt, Moment
 from projections.boards import NOWHERE, Board, Scope, Standing, number, places, windows
+from projections.boards_as_of import BoardsAsOf, Points
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
 from projections.ledger import DEFAULT_RULES, Entry, Given, Happening, Rules, Scorer, at_once, read_happening, write_ids
@@ -119,6 +120,7 @@ class Leaderboards(Projection, name="leaderboards"):
             Column("applies", Text),
         )
         self.circumstances = Tables.declare(self)
+        self.past = BoardsAsOf(self.entries, self.teams)
 
     # --- fold ---
 
@@ -242,52 +244,53 @@ class Leaderboards(Projection, name="leaderboards"):
             yield page
             last = page[-1]
 
-    # --- questions ---
+    # --- questions, each of the present or as of the position ``by`` ---
 
-    def rules_in_force(self, connection: Connection) -> Rules:
+    def rules_in_force(self, connection: Connection, by: int | None = None) -> Rules:
         """Return the rules published last, or version 0."""
-        row = connection.execute(sa.select(self.rules).order_by(self.rules.c.version.desc()).limit(1)).first()
+        query = sa.select(self.rules).order_by(self.rules.c.version.desc()).limit(1)
+        if by is not None:
+            query = query.where(self.rules.c.position <= by)
+        row = connection.execute(query).first()
         return Rules.of(row.version, row.points, row.daily_cap) if row else DEFAULT_RULES
 
     def top(
-        self, connection: Connection, board: Board, *, limit: int = 50, after: UUID | None = None
+        self,
+        connection: Connection,
+        board: Board,
+        *,
+        limit: int = 50,
+        after: UUID | None = None,
+        by: int | None = None,
     ) -> list[Standing]:
         """Return the standings of a board, most points first and equal ones by id, after one of them."""
-        total = self.totals.c
-        query = self._of(board, total.entity, total.points).where(total.points > 0)
-        before = 0
-        if after is not None and (points := self._points(connection, board, after)) is not None:
-            behind = sa.or_(total.points < points, sa.and_(total.points == points, total.entity > after))
-            query = query.where(behind)
-            before = connection.scalar(self._of(board, sa.func.count()).where(total.points > 0, ~behind)) or 0
-        rows = connection.execute(query.order_by(total.points.desc(), total.entity).limit(limit)).all()
-        standings: list[Standing] = []
-        rank, last = 0, None
-        for place, row in enumerate(rows, before + 1):
-            if row.points != last:
-                rank = place if last is not None else self._rank(connection, board, row.points)
-                last = row.points
-            standings.append(Standing(rank, row.entity, number(row.points)))
-        return standings
+        last = None
+        if after is not None and (points := self._points(connection, board, after, by)) is not None:
+            last = (after, points)
+        if by is None:
+            rows = self._top(connection, board, limit, last)
+        else:
+            rows = self.past.top(connection, board, self._since(connection, by), by, limit, last)
+        return list(ranked(rows, *self._above(connection, board, rows[0][1], by))) if rows else []
 
-    def size(self, connection: Connection, board: Board) -> int:
+    def size(self, connection: Connection, board: Board, by: int | None = None) -> int:
         """Return how many stand on a board."""
-        return connection.scalar(self._of(board, sa.func.count()).where(self.totals.c.points > 0)) or 0
+        return self._above(connection, board, 0, by)[0]
 
-    def standing(self, connection: Connection, board: Board, entity: UUID) -> Standing | None:
+    def standing(self, connection: Connection, board: Board, entity: UUID, by: int | None = None) -> Standing | None:
         """Return the rank and points of one, or None where not on the board."""
-        points = self._points(connection, board, entity)
+        points = self._points(connection, board, entity, by)
         if points is None or points <= 0:
             return None
-        return Standing(self._rank(connection, board, points), entity, number(points))
+        return Standing(1 + self._above(connection, board, points, by)[0], entity, number(points))
 
-    def entry(self, connection: Connection, board: Board, entity: UUID) -> Explained | None:
+    def entry(self, connection: Connection, board: Board, entity: UUID, by: int | None = None) -> Explained | None:
         """Return one's rank and points with all entries behind them, or None where nothing was ever scored there."""
-        points = self._points(connection, board, entity)
+        points = self._points(connection, board, entity, by)
         if points is None:
             return None
-        rank = self._rank(connection, board, points) if points > 0 else None
-        return Explained(rank, entity, number(points), self.entries_of(connection, board, entity))
+        rank = 1 + self._above(connection, board, points, by)[0] if points > 0 else None
+        return Explained(rank, entity, number(points), self.entries_of(connection, board, entity, by=by))
 
     def entries_of(
         self,
@@ -297,12 +300,14 @@ class Leaderboards(Projection, name="leaderboards"):
         *,
         after: ScoreEntry | None = None,
         limit: int | None = None,
+        by: int | None = None,
     ) -> list[ScoreEntry]:
         """Return the entries that count for one on a board, in order of the events, after one of them."""
         table = self.entries
-        query = sa.select(table).where(
-            table.c.superseded.is_(None), table.c.points != 0, table.c.day.between(board.start, board.end)
-        )
+        counts = table.c.superseded.is_(None)
+        if by is not None:
+            counts = table.c.position.between(self._since(connection, by), by)
+        query = sa.select(table).where(counts, table.c.points != 0, table.c.day.between(board.start, board.end))
         match board.scope:
             case Scope.CHAPTERS | Scope.PARTNERSHIPS:
                 query = query.join(self.teams, self._in_team(entity))
@@ -329,14 +334,47 @@ class Leaderboards(Projection, name="leaderboards"):
         mine = zip((total.scope, total.scope_id, total.window, total.window_start), board.key, strict=True)
         return sa.select(*columns).select_from(self.totals).where(*(column == value for column, value in mine))
 
-    def _points(self, connection: Connection, board: Board, entity: UUID) -> int | None:
+    def _since(self, connection: Connection, by: int) -> int:
+        """Return the position from which on entries count as of a position: that of the last rules for all history."""
+        for_all = self.rules.c.applies == Applies.TO_ALL_HISTORY.value
+        query = sa.select(sa.func.max(self.rules.c.position)).where(self.rules.c.position <= by, for_all)
+        return connection.scalar(query) or 0
+
+    def _points(self, connection: Connection, board: Board, entity: UUID, by: int | None) -> int | None:
+        if by is not None:
+            return self.past.points(connection, board, self._since(connection, by), by, entity)
         found: int | None = connection.scalar(
             self._of(board, self.totals.c.points).where(self.totals.c.entity == entity)
         )
         return found
 
-    def _rank(self, connection: Connection, board: Board, points: int) -> int:
-        return 1 + (connection.scalar(self._of(board, sa.func.count()).where(self.totals.c.points > points)) or 0)
+    def _above(self, connection: Connection, board: Board, points: int, by: int | None) -> tuple[int, int]:
+        """Return how many have more points than these, and how many have as many."""
+        if by is not None:
+            return self.past.above(connection, board, self._since(connection, by), by, points)
+        mine = self.totals.c.points
+        more, same = (sa.func.count().filter(each) for each in (mine > points, mine == points))
+        row = connection.execute(self._of(board, more, same).where(mine >= points)).one()
+        return row[0], row[1]
+
+    def _top(self, connection: Connection, board: Board, limit: int, last: Points | None) -> Sequence[Points]:
+        total = self.totals.c
+        query = self._of(board, total.entity, total.points).where(total.points > 0)
+        if last is not None:
+            same = sa.and_(total.points == last[1], total.entity > last[0])
+            query = query.where(sa.or_(total.points < last[1], same))
+        rows = connection.execute(query.order_by(total.points.desc(), total.entity).limit(limit))
+        return [(row.entity, row.points) for row in rows]
+
+
+def ranked(rows: Sequence[Points], more: int, same: int) -> Iterator[Standing]:
+    """Yield standings in order, where so many have more points than the first, and so many as many."""
+    points, rank, ahead = rows[0][1], more + 1, None
+    for place, (entity, mine) in enumerate(rows):
+        if mine != points:
+            ahead = more + same - place if ahead is None else ahead
+            points, rank = mine, ahead + place + 1
+        yield Standing(rank, entity, number(mine))
 
 
 def recalled(rows: Iterable[Any]) -> Mapping[UUID, Given]:

@@ -354,22 +354,26 @@ def test_any_history_in_any_batches(commands: list[Any], batch: int, percent: in
         store.catch_up()
         assert compare(store.runner, [Leaderboards]) == []
         agree(store, AsOf())
-        agree(store, AsOf(position=store.head * percent // 100))
+        by = store.head * percent // 100
+        agree(store, AsOf(position=by))
+        agree(store, AsOf(), by)
 
 
-def agree(store: Store, as_of: AsOf) -> None:
+def agree(store: Store, as_of: AsOf, by: int | None = None) -> None:
     """All boards are those of the slow count, and every standing is the sum of its entries, with its rank."""
-    facts = [f for f in store.engine.log.follow() if as_of.position is None or f.position <= as_of.position]
+    last = as_of.position if by is None else by
+    facts = [f for f in store.engine.log.follow() if last is None or f.position <= last]
     wanted = boards(scores(facts))
     with store.views(as_of) as views:
         model = views[Leaderboards]
         for (scope, scope_id, window, start), expected in wanted.items():
             board = Board(Scope(scope), UUID(scope_id) if scope_id else None, Window(window), start)
-            top = model.top(views.connection, board, limit=1_000)
+            top = model.top(views.connection, board, limit=1_000, by=by)
+            assert model.size(views.connection, board, by) == len(top)
             assert {each.id: round(each.points * 100) for each in top} == expected
             for each in top:
                 assert each.rank == 1 + sum(points > expected[each.id] for points in expected.values())
-                explained = model.entry(views.connection, board, each.id)
+                explained = model.entry(views.connection, board, each.id, by)
                 assert explained is not None
                 assert (explained.rank, explained.points) == (each.rank, each.points)
                 assert sum(entry.points for entry in explained.entries) == each.points
