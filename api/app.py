@@ -22,6 +22,7 @@ from api import (
     problems,
     receipts,
     recognitions,
+    scoring,
     supporters,
     timeline,
 )
@@ -44,6 +45,7 @@ ROUTES = (
     recognitions,
     supporters,
     leaderboards,
+    scoring,
     history,
     timeline,
 )

@@ -69,6 +69,9 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
         HTTPStatus.TOO_MANY_REQUESTS,
         "That was asked too often; please wait a little and send it again.",
     ),
+    "request.too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body has more than 65,536 bytes."),
+    "scoring.topic_unknown": (HTTPStatus.NOT_FOUND, "“campaigns.Launched” is not a kind of event about one supporter."),
+    "scoring.version_not_next": (HTTPStatus.CONFLICT, "Version 3 is in force: 4 is the next."),
     "store.locked": (
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Another program holds the store locked; nothing was recorded, try again.",

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "restore": "archives",
     "keys": "archives",
     "digest": "digests",
+    "scoring": "scoring",
 }
 """Every command with the module here that has it, in the order of ``--help``; loaded when it is asked for."""
 

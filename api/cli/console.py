@@ -3,12 +3,12 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import click
 from rich.console import Console
@@ -135,7 +135,12 @@ def confirm(question: str, *, yes: bool) -> None:
 
 # --- progress ---
 
-Report = Callable[[str, int], None]
+
+class Report(Protocol):
+    """Moves the bar of a stage to what is done so far; the ``whole`` where it was not known before."""
+
+    def __call__(self, stage: str, done: int, whole: int | None = None) -> None:
+        """Move the bar."""
 
 
 @contextmanager
@@ -146,10 +151,10 @@ def progress(total: int | None, first: str) -> Iterator[Report]:
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as bars:
         tasks: dict[str, TaskID] = {first: bars.add_task(first, total=total)}
 
-        def report(stage: str, done: int) -> None:
+        def report(stage: str, done: int, whole: int | None = None) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
+            bars.update(tasks[stage], completed=done, total=whole)
 
         yield report
 

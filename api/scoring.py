@@ -1,0 +1,396 @@
+"""Scoring over HTTP: the rules that were published, and what new ones would change before they are."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from api.bodies import JSON, LARGEST_FORM, media_type, read_body
+from api.bootstrap import Groundswell
+from api.common import Named, Staff, Stale, Store
+from api.names import names_on
+from api.openapi import STAFF, answers, body
+from domain.awards import AutomaticAwards
+from domain.campaigns import Campaign
+from domain.chapters import Chapter
+from domain.kernel import Aggregate, Invalid, Unknown, identify, now
+from domain.scoring import DEFAULT_POINTS, Applies, Publish, ScoringRules
+from domain.slices import Fact
+from history.codec import read_command
+from history.recorder import last_position
+from history.tables import events, reactions
+from projections.boards import Board, Scope
+from projections.leaderboards import Leaderboards
+from projections.preview import Mover, Preview, preview
+
+router = APIRouter(prefix="/scoring", tags=["scoring"])
+
+SHOWN: Final = 10
+MOST: Final = 100
+
+
+class Ground(BaseModel):
+    """What an award is given for; exactly one of the three."""
+
+    streak: int | None
+    kept: int | None
+    verified_actions: int | None
+
+
+class AwardRule(BaseModel):
+    """An award given by rule."""
+
+    award: str
+    title: str
+    when: Ground
+
+
+class Rules(BaseModel):
+    """One version of the rules; ``position`` is that of the event that published it, null for version 0."""
+
+    version: int
+    position: int | None
+    published_at: datetime | None
+    applies: str
+    points: dict[str, int | float]
+    daily_cap: int | float | None
+    awards: list[AwardRule]
+
+
+class RulesList(BaseModel):
+    """All versions of the rules, the one in force first, down to version 0, which holds until rules are published."""
+
+    rules: list[Rules]
+    position: int
+
+
+class BoardName(BaseModel):
+    """Which board: ``id`` names the campaign or chapter."""
+
+    scope: str
+    id: UUID | None
+
+
+class Change(BaseModel):
+    """A number before and after."""
+
+    before: int | float
+    after: int | float
+
+
+class Ranks(BaseModel):
+    """A rank before and after; null without points above 0."""
+
+    before: int | None
+    after: int | None
+
+
+class TopicChange(Change):
+    """The points that stand of one kind of event."""
+
+    topic: str
+
+
+class Moved(BaseModel):
+    """For how many supporters the rank and the points would change."""
+
+    ranks: int
+    points: int
+
+
+class WouldMove(BaseModel):
+    """One supporter's place before and after, and why.
+
+    ``topics``: the points that stand by kind of event; ``capped``: what the new daily cap keeps back; ``awards``: those
+    that the new rules would give. The name is shown only of those who chose to be named.
+    """
+
+    id: UUID
+    name: str | None
+    rank: Ranks
+    points: Change
+    topics: list[TopicChange]
+    capped: int | float
+    awards: list[str]
+
+
+class AwardGiven(BaseModel):
+    """How often an award would be given at once; none is revoked, it is held to the rule by which it was given."""
+
+    award: str
+    title: str
+    given: int
+
+
+class ScoringPreview(BaseModel):
+    """What publishing the rules would change at once on one board of all time.
+
+    ``as_of``: up to where the read models had come, ``behind`` the newest event by so many. ``top``: the head of the
+    board afterwards; ``movers``: those whose rank changes most. With ``from_now`` nobody moves yet.
+    """
+
+    as_of: int
+    behind: int
+    version: int
+    applies: str
+    board: BoardName
+    size: Change
+    moved: Moved
+    topics: list[TopicChange]
+    awards: list[AwardGiven]
+    top: list[WouldMove]
+    movers: list[WouldMove]
+
+
+PROPOSED: Final[dict[str, Any]] = {
+    "version": 2,
+    "points": {"pledges.Made": 1, "pledges.CheckedIn": 3, "actions.Verified": 12.5},
+    "daily_cap": 20,
+    "awards": [{"award": "week", "title": "A week of listening", "when": {"streak": 7}}],
+    "applies": "to_all_history",
+}
+SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "The data of the command scoring.publish.",
+    "required": ["version", "points", "applies"],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"type": "integer", "minimum": 1, "description": "The next one."},
+        "points": {"type": "object", "additionalProperties": {"type": "number"}, "description": "By topic."},
+        "daily_cap": {"type": ["number", "null"], "minimum": 0},
+        "awards": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["award", "title", "when"],
+                "properties": {"award": {"type": "string"}, "title": {"type": "string"}, "when": {"type": "object"}},
+            },
+        },
+        "applies": {"type": "string", "enum": [str(each) for each in Applies]},
+    },
+}
+WOULD_MOVE: Final[dict[str, Any]] = {
+    "id": "7c3c2f43-0b6f-4f5b-8a7e-5e6f2f9c1d22",
+    "name": "Anna",
+    "rank": {"before": 3, "after": 1},
+    "points": {"before": 23, "after": 34},
+    "topics": [{"topic": "pledges.CheckedIn", "before": 22, "after": 33}],
+    "capped": 0,
+    "awards": ["week"],
+}
+PREVIEW: Final[dict[str, Any]] = {
+    "as_of": 812,
+    "behind": 0,
+    "version": 2,
+    "applies": "to_all_history",
+    "board": {"scope": "movement", "id": None},
+    "size": {"before": 214, "after": 214},
+    "moved": {"ranks": 61, "points": 180},
+    "topics": [{"topic": "pledges.CheckedIn", "before": 810, "after": 1215}],
+    "awards": [{"award": "week", "title": "A week of listening", "given": 12}],
+    "top": [WOULD_MOVE],
+    "movers": [WOULD_MOVE],
+}
+RULES: Final[dict[str, Any]] = {
+    "version": 1,
+    "position": 512,
+    "published_at": "2026-03-01T09:00:00Z",
+    "applies": "from_now",
+    "points": {"pledges.Made": 1, "pledges.CheckedIn": 2.5},
+    "daily_cap": 20,
+    "awards": [
+        {
+            "award": "week",
+            "title": "A week of listening",
+            "when": {"streak": 7, "kept": None, "verified_actions": None},
+        }
+    ],
+}
+
+
+# --- rules ---
+
+
+def published(store: Groundswell, by: int | None = None) -> list[Rules]:
+    """Return all versions of the rules that were published, up to a position, the newest first and version 0 last."""
+    where = [events.c.topic == ScoringRules.Published.TOPIC]
+    if by is not None:
+        where.append(events.c.position <= by)
+    found = [as_rules(fact) for fact in store.engine.log.follow(*where)]
+    default = Rules(
+        version=0,
+        position=None,
+        published_at=None,
+        applies=str(Applies.TO_ALL_HISTORY),
+        points=dict(DEFAULT_POINTS),
+        daily_cap=None,
+        awards=[],
+    )
+    return [*reversed(found), default]
+
+
+def as_rules(fact: Fact) -> Rules:
+    """Return the rules that an event published."""
+    event: Any = fact.event
+    return Rules(
+        version=event.version,
+        position=fact.position,
+        published_at=fact.occurred_at,
+        applies=str(event.applies),
+        points=event.points,
+        daily_cap=event.daily_cap,
+        awards=[
+            AwardRule(award=rule.award, title=rule.title, when=Ground.model_validate(rule.when, from_attributes=True))
+            for rule in event.awards
+        ],
+    )
+
+
+@router.get(
+    "/rules",
+    summary="Read the scoring rules",
+    responses=answers({"rules": [RULES], "position": 812}),
+)
+def read_rules(store: Store, response: Response, stale: Stale) -> RulesList:
+    """All versions of the scoring rules that were ever in force, the one in force now first."""
+    head = store.engine.log.head()
+    response.headers["X-Position"] = str(head)
+    if stale:
+        response.headers["X-Position-Stale"] = "true"
+    return RulesList(rules=published(store, head), position=head)
+
+
+# --- preview ---
+
+
+def read_proposed(text: bytes | str, code: str = "request.invalid_json") -> Publish:
+    """Read the data of scoring.publish; raise Invalid, which says what is wrong with it."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Invalid(code, "The rules are not JSON.") from None
+    if not isinstance(data, dict):
+        raise Invalid("command.wrong_type", "The rules must be a JSON object, the data of scoring.publish.")
+    found = read_command(Publish, data)
+    assert isinstance(found, Publish)  # noqa: S101 - it was asked for
+    return found
+
+
+def board_of(store: Groundswell, campaign: str | None, chapter: str | None) -> Board:
+    """Return the board to weigh rules on: the movement's if none is named; raise Unknown, or Invalid for two."""
+    if campaign is not None and chapter is not None:
+        raise Invalid("scoring.one_board", "Name a campaign or a chapter, not both.")
+    if campaign is not None:
+        return Board(Scope.CAMPAIGN, known(store, Campaign, "campaign", campaign))
+    if chapter is not None:
+        return Board(Scope.CHAPTER, known(store, Chapter, "chapter", chapter))
+    return Board(Scope.MOVEMENT)
+
+
+def known(store: Groundswell, kind: type[Aggregate], noun: str, reference: str) -> UUID:
+    """Return the id of what a reference names; raise Unknown where it was never there."""
+    key = identify(noun, reference)
+    opening = sa.select(events.c.topic).where(events.c.stream_id == key, events.c.version == 1)
+    with store.engine.database.read() as connection:
+        if connection.scalar(opening) not in kind.events:
+            raise Unknown(f"{noun}.unknown", f"There is no {noun} “{reference}”.")
+    return key
+
+
+def weigh(
+    store: Groundswell,
+    proposed: Publish,
+    board: Board,
+    top: int = SHOWN,
+    progress: Callable[[int, int], Any] = lambda _done, _total: None,
+) -> ScoringPreview:
+    """Return what publishing the rules now would change on a board; nothing is written."""
+    with store.reader.open([Leaderboards]) as opened:
+        found = preview(opened.connection, opened[Leaderboards], proposed, board, at=now(), top=top, progress=progress)
+        position = opened.position
+        reacted = sa.select(reactions.c.position).where(reactions.c.name == AutomaticAwards.name)
+        awards_at = opened.connection.scalar(reacted) or 0
+        behind = last_position(opened.connection) - min(position, awards_at)
+    everybody = list(dict.fromkeys(each.id for each in (*found.top, *found.movers)))
+    with store.reader.open() as present:
+        names = names_on(present, board.scope, everybody)
+    return _as_answer(found, board, position, behind, names)
+
+
+def _as_answer(
+    found: Preview, board: Board, position: int, behind: int, names: dict[UUID, str | None]
+) -> ScoringPreview:
+    def movers(several: Sequence[Mover]) -> list[WouldMove]:
+        return [
+            WouldMove(
+                id=each.id,
+                name=names.get(each.id),
+                rank=Ranks(before=each.rank_before, after=each.rank_after),
+                points=Change(before=each.points_before, after=each.points_after),
+                topics=[TopicChange.model_validate(topic, from_attributes=True) for topic in each.topics],
+                capped=each.capped,
+                awards=list(each.awards),
+            )
+            for each in several
+        ]
+
+    return ScoringPreview(
+        as_of=position,
+        behind=behind,
+        version=found.version,
+        applies=str(found.applies),
+        board=BoardName(scope=board.scope, id=board.scope_id),
+        size=Change(before=found.size_before, after=found.size_after),
+        moved=Moved(ranks=found.ranks_moved, points=found.points_moved),
+        topics=[TopicChange.model_validate(topic, from_attributes=True) for topic in found.topics],
+        awards=[AwardGiven.model_validate(each, from_attributes=True) for each in found.awards],
+        top=movers(found.top),
+        movers=movers(found.movers),
+    )
+
+
+@router.post(
+    "/preview",
+    summary="Weigh new scoring rules",
+    responses=answers(
+        PREVIEW,
+        *STAFF,
+        "campaign.unknown",
+        "chapter.unknown",
+        "scoring.version_not_next",
+        "scoring.topic_unknown",
+        "request.invalid_json",
+        "request.media_type",
+        "request.too_large",
+    ),
+    openapi_extra=body(SCHEMA, PROPOSED),
+)
+async def post_preview(
+    request: Request,
+    store: Store,
+    _caller: Staff,
+    campaign: Annotated[
+        str | None, Named, Query(description="Weigh them on this campaign's board.", examples=["listening-2026"])
+    ] = None,
+    chapter: Annotated[
+        str | None, Named, Query(description="Weigh them on this chapter's board.", examples=["lisbon"])
+    ] = None,
+    top: Annotated[int, Query(ge=1, le=MOST, description="How many to show at most.", examples=[10])] = SHOWN,
+) -> ScoringPreview:
+    """What publishing these rules would change at once: who would move, and why. Nothing is published or written."""
+    if media_type(request) not in {JSON, ""}:
+        raise Invalid("request.media_type", f"Send {JSON}.")
+    proposed = read_proposed(await read_body(request, LARGEST_FORM))
+    return await run_in_threadpool(_weighed, store, proposed, campaign, chapter, top)
+
+
+def _weighed(
+    store: Groundswell, proposed: Publish, campaign: str | None, chapter: str | None, top: int
+) -> ScoringPreview:
+    return weigh(store, proposed, board_of(store, campaign, chapter), top)

@@ -1,0 +1,44 @@
+"""What kinds of events are called where people read of them."""
+
+from typing import Final
+
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "pledges.Made": ("pledge made", "pledges made"),
+    "pledges.Renewed": ("pledge made again", "pledges made again"),
+    "pledges.CheckedIn": ("check-in", "check-ins"),
+    "pledges.Kept": ("pledge kept", "pledges kept"),
+    "pledges.Lapsed": ("pledge lapsed", "pledges lapsed"),
+    "pledges.Withdrawn": ("pledge withdrawn", "pledges withdrawn"),
+    "pledges.Amended": ("pledge amended", "pledges amended"),
+    "actions.Logged": ("action logged", "actions logged"),
+    "actions.Verified": ("verified action", "verified actions"),
+    "actions.Rejected": ("action rejected", "actions rejected"),
+    "actions.Retracted": ("action retracted", "actions retracted"),
+    "actions.ResponseRecorded": ("response to an action", "responses to actions"),
+    "recognitions.Nominated": ("nomination", "nominations"),
+    "recognitions.Endorsed": ("endorsement", "endorsements"),
+    "recognitions.Awarded": ("award", "awards"),
+    "recognitions.Declined": ("nomination declined", "nominations declined"),
+    "recognitions.Revoked": ("award revoked", "awards revoked"),
+    "supporters.Registered": ("registration", "registrations"),
+    "supporters.Amended": ("change of particulars", "changes of particulars"),
+    "supporters.EmailConfirmed": ("e-mail address confirmed", "e-mail addresses confirmed"),
+    "supporters.ConsentRecorded": ("consent given or withdrawn", "consents given or withdrawn"),
+    "supporters.VisibilitySet": ("change of visibility", "changes of visibility"),
+    "supporters.DigestSet": ("change of the digest", "changes of the digest"),
+    "supporters.ChapterJoined": ("chapter joined", "chapters joined"),
+    "supporters.ChapterLeft": ("chapter left", "chapters left"),
+    "supporters.Erased": ("erasure", "erasures"),
+}
+"""One and many of each topic that can score."""
+
+
+def kind(topic: str, number: int = 2) -> str:
+    """Return what so many events of a topic are called: a check-in, check-ins."""
+    one, many = WORDS.get(topic, (topic, topic))
+    return one if number == 1 else many
+
+
+def signed(value: float) -> str:
+    """Return a change of points with its sign, as in +3; 0 for none."""
+    return f"+{value:,}" if value > 0 else f"\N{MINUS SIGN}{-value:,}" if value < 0 else "0"
