@@ -43,7 +43,7 @@ class Chapters(Projection, name="chapters"):
             Column("chapter", Uuid, primary_key=True),
             Column("supporter", Uuid, primary_key=True),
             Column("since", Moment),
-            index=[("supporter",)],
+            looked_up=[("supporter",)],
         )
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:

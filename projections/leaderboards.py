@@ -89,7 +89,7 @@ class Leaderboards(Projection, name="leaderboards"):
             Column("chapters", Json),
             Column("partnership", Uuid),
             Column("superseded", BigInt),
-            index=[("supporter", "day")],
+            looked_up=[("supporter", "day")],
         )
         self.teams = self.table(
             "score_teams",

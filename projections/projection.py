@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
-from sqlalchemy.schema import SchemaItem
+from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
 
 from domain.kernel import UNSET, Event, Sealed, fields_of
 from domain.slices import Fact
@@ -105,25 +105,39 @@ class Projection:
         """Declare the tables."""
         raise NotImplementedError
 
-    def table(self, name: str, *items: SchemaItem, index: Iterable[Sequence[str]] = (), cache: bool = False) -> Table:
-        """Declare a table of this build; ``index`` lists the columns of further indexes.
+    def table(
+        self,
+        name: str,
+        *items: SchemaItem,
+        index: Iterable[Sequence[str]] = (),
+        looked_up: Iterable[Sequence[str]] = (),
+        cache: bool = False,
+    ) -> Table:
+        """Declare a table of this build; ``index`` lists the columns of further indexes for those who ask.
 
-        A ``cache`` holds nothing that cannot be computed from the other tables at any time: a bulk fold does not fill
-        it, and it is not compared.
+        ``looked_up`` lists those of indexes that the fold itself needs. A ``cache`` holds nothing that cannot be
+        computed from the other tables at any time: a bulk fold does not fill it, and it is not compared.
         """
         table = Table(f"{name}_v{self.build}", self.metadata, *items, info={"cache": cache})
-        for columns in index:
-            Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
+        for lists, early in ((index, False), (looked_up, True)):
+            for columns in lists:
+                made = Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
+                made.info["early"] = early
+        keys = list(table.primary_key)
+        if len(keys) > 1 or not isinstance(keys[0].type, sa.Integer | sa.BigInteger):
+            table.dialect_options["sqlite"]["with_rowid"] = False  # one tree in order of the key instead of two
         return table
 
     def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fold a batch of facts; the runner flushes the changes and moves the checkpoint in the same transaction."""
-        self.prepare(facts, changes)
         handlers = self.handlers
+        facts = [fact for fact in facts if fact.event.TOPIC in handlers]
+        if not facts:
+            return
+        self.prepare(facts, changes)
         for fact in facts:
-            handler = handlers.get(fact.event.TOPIC)
-            if handler is not None:
-                handler(self, fact, fact.event, changes)
+            event = fact.event
+            handlers[event.TOPIC](self, fact, event, changes)
         self.finish(changes)
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
@@ -135,9 +149,26 @@ class Projection:
     def settle(self, connection: Connection) -> None:
         """Compute anew what a bulk fold (``Changes.bulk``) leaves for its end; it is on SQLite, and may go on later."""
 
-    def create(self, connection: Connection) -> None:
-        """Create the tables of this build."""
-        self.metadata.create_all(connection)
+    def create(self, connection: Connection, *, indexed: bool = True) -> None:
+        """Create those tables of this build that are not there; without ``indexed`` only with what the fold needs."""
+        present = set(sa.inspect(connection).get_table_names())
+        for table in self.metadata.sorted_tables:
+            if table.name not in present:
+                connection.execute(CreateTable(table))
+                self._index(connection, table, early=True)
+        if indexed:
+            self.index(connection)
+
+    def index(self, connection: Connection) -> None:
+        """Create the indexes that only those need who ask, where they are not there."""
+        for table in self.metadata.sorted_tables:
+            self._index(connection, table, early=False)
+
+    @staticmethod
+    def _index(connection: Connection, table: Table, *, early: bool) -> None:
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            if index.info.get("early", False) is early:
+                connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop(self, connection: Connection) -> None:
         """Drop the tables of this build."""

@@ -28,14 +28,24 @@ def scratch() -> Engine:
 
 
 def replay(
-    log: Log, models: Sequence[Projection], connection: Connection, position: int, *where: sa.ColumnElement[bool]
+    log: Log,
+    models: Sequence[Projection],
+    connection: Connection,
+    position: int,
+    *where: sa.ColumnElement[bool],
+    after: int = 0,
+    page: int = PAGE,
+    indexed: bool = True,
 ) -> Iterator[int]:
-    """Fold what happened up to a position into new tables; yield the positions reached."""
+    """Fold what happened up to a position into new tables, or into those that hold a state; yield what was reached.
+
+    Between two pages the tables hold a state, from which another replay may go on ``after`` the position yielded.
+    Indexes that only readers need are made at the end, if they are to be ``indexed`` at all.
+    """
     for model in models:
-        model.create(connection)
+        model.create(connection, indexed=False)
     topics = sorted({topic for model in models for topic in model.handlers})
-    after = 0
-    while facts := log.facts(after, PAGE, events.c.topic.in_(topics), events.c.position <= position, *where):
+    while facts := log.facts(after, page, events.c.topic.in_(topics), events.c.position <= position, *where):
         for model in models:
             changes = Changes(connection, bulk=True)
             model.apply(facts, changes)
@@ -44,3 +54,5 @@ def replay(
         yield after
     for model in models:
         model.settle(connection)
+        if indexed:
+            model.index(connection)
