@@ -165,8 +165,11 @@ parked_events = Table(
     Column("topic", Text, nullable=False),
     Column("error", Text, nullable=False),
     Column("parked_at", Moment, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("retry_at", Moment),
     Index("parked_events_stream", "projection", "stream_id"),
 )
+"""What read models could not take, and what follows in its stream (no attempts); no ``retry_at``: a person must."""
 
 reactions = Table(
     "reactions",

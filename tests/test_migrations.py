@@ -74,6 +74,8 @@ def test_who_was_erased_before_erasures_were_noted_is_noted_by_the_migration(dat
         with store.engine.database.write() as connection:
             erasures.drop(connection)
             snapshots.drop(connection)
+            for column in ("attempts", "retry_at"):
+                connection.execute(sa.text(f"ALTER TABLE parked_events DROP COLUMN {column}"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     with Store(database_url, tmp_path) as store, store.engine.database.read() as connection:
         noted = connection.execute(sa.select(erasures)).all()
