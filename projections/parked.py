@@ -3,26 +3,24 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from domain.kernel import Unavailable, Unknown
-from history.tables import events, parked_events
+from history.tables import parked_events
 from history.tables import projections as checkpoints
-from projections.changes import Changes
 from projections.projection import Projection
 from projections.runner import Runner
 
-PAGE: Final = 500
 Progress = Callable[[int], Any]
 
 
 @dataclass(frozen=True)
 class Parked:
-    """An event that waits, and why."""
+    """An event that waits and why; how often it was tried (0: it follows one that failed), and when it is again."""
 
     projection: str
     position: int
@@ -30,11 +28,13 @@ class Parked:
     topic: str
     error: str
     parked_at: datetime
+    attempts: int
+    retry_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Retried:
-    """What a retry did: how many events were applied, and which still wait."""
+    """What a retry did: how many events were applied, and how many still wait."""
 
     applied: int
     waiting: int
@@ -47,7 +47,16 @@ def parked(runner: Runner, names: Sequence[str] = ()) -> list[Parked]:
         query = query.where(parked_events.c.projection.in_(names))
     with runner.database.read() as connection:
         return [
-            Parked(row.projection, row.position, row.stream_id, row.topic, row.error, row.parked_at)
+            Parked(
+                projection=row.projection,
+                position=row.position,
+                stream=row.stream_id,
+                topic=row.topic,
+                error=row.error,
+                parked_at=row.parked_at,
+                attempts=row.attempts,
+                retry_at=row.retry_at,
+            )
             for row in connection.execute(query)
         ]
 
@@ -60,21 +69,14 @@ def retry(runner: Runner, kind: type[Projection], progress: Progress = lambda _:
     applied = waiting = 0
     with runner.database.write() as connection:
         projection = _live(runner, connection, kind)
-        positions = connection.scalars(
-            sa.select(parked_events.c.position)
-            .where(parked_events.c.projection == kind.name)
-            .order_by(parked_events.c.position)
-        ).all()
         stuck: set[UUID] = set()
-        for start in range(0, len(positions), PAGE):
-            part = positions[start : start + PAGE]
-            for row in runner.log.rows(connection, 0, PAGE, events.c.position.in_(part)):
-                if row.stream_id in stuck or not _apply(runner, connection, projection, row):
-                    stuck.add(row.stream_id)
-                    waiting += 1
-                else:
-                    applied += 1
-                progress(applied + waiting)
+        for position, stream in runner.parking.positions(connection, kind.name):
+            if stream in stuck or not runner.parking.retry_one(connection, projection, position, by_itself=False):
+                stuck.add(stream)
+                waiting += 1
+            else:
+                applied += 1
+            progress(applied + waiting)
     return Retried(applied, waiting)
 
 
@@ -101,18 +103,3 @@ def _live(runner: Runner, connection: Connection, kind: type[Projection]) -> Pro
     if row is None or row.version != kind.version:
         raise Unavailable("projection.stale", f"{kind.name} must be rebuilt for this release first.")
     return runner.instance(kind, row.build)
-
-
-def _apply(runner: Runner, connection: Connection, projection: Projection, row: Any) -> bool:  # noqa: ANN401 - a row
-    mine = sa.and_(parked_events.c.projection == projection.name, parked_events.c.position == row.position)
-    try:
-        with connection.begin_nested():
-            changes = Changes(connection)
-            projection.apply([runner.log.mapper.fact(row)], changes)
-            changes.flush()
-            connection.execute(parked_events.delete().where(mine))
-    except Exception as failure:  # noqa: BLE001 - whatever a fold raises keeps the event parked
-        said = f"{type(failure).__name__}: {failure}"
-        connection.execute(parked_events.update().where(mine).values(error=said))
-        return False
-    return True

@@ -1,31 +1,33 @@
 """Feeds the history to the read models: in batches, decoded once for all that stand at the same position.
 
 One transaction applies a batch and moves the checkpoints, which it only does where position and owner are still what
-they were (compare-and-set), so a runner whose lease was stolen cannot apply anything twice.
+they were (compare-and-set), so a runner whose lease was stolen cannot apply anything twice. What fails in one read
+model holds up no other: a fault of the store makes it rest for a while, an event that it cannot take is parked.
 """
 
 import logging
 import os
 import socket
 import threading
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
 from domain.kernel import GroundswellError, Unavailable, now
 from domain.slices import Fact
 from history.mapper import UnknownTopic, Unreadable
 from history.reading import Log
-from history.tables import parked_events
+from history.statements import run
 from history.tables import projections as checkpoints
 from projections.changes import Changes
+from projections.parking import PAUSES, Parking, is_of_the_store, reason
 from projections.projection import Projection
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,11 @@ log = logging.getLogger(__name__)
 BATCH: Final = 5_000
 """Large, because the pages of an index over random ids are then written once where they were written five times."""
 LEASE: Final = timedelta(seconds=15)
+"""How long a runner that says nothing more keeps others from its read models."""
+SHORTEST_REST, LONGEST_REST = 0.5, 30.0
+"""Seconds that a read model rests after the store failed it, the first time and after many times in a row."""
+PART: Final = 250
+"""How many events are applied in one transaction while those that fail are looked for."""
 
 Progress = Callable[[int], Any]
 
@@ -41,7 +48,7 @@ class LeaseLost(Exception):
     """Another runner has taken over; what this one was about to write is rolled back."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Standing:
     """A live read model and how far it has come."""
 
@@ -54,17 +61,51 @@ class Standing:
         return self.projection.name, self.projection.build
 
 
-class Runner:
-    """Runs the given read models on one store."""
+@dataclass
+class _Rest:
+    """How often the store failed a read model in a row, and until when (monotonic) it is left alone."""
 
-    def __init__(self, history: Log, kinds: Iterable[type[Projection]], *, batch: int = BATCH) -> None:
-        self.log, self.kinds, self.batch = history, tuple(kinds), batch
+    failures: int
+    until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.until = time.monotonic() + self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long it rests."""
+        return min(LONGEST_REST, SHORTEST_REST * 2.0 ** min(self.failures - 1, 10))
+
+
+class Runner:
+    """Runs the given read models on one store; ``pauses`` are those before a parked event is tried again."""
+
+    def __init__(
+        self,
+        history: Log,
+        kinds: Iterable[type[Projection]],
+        *,
+        batch: int = BATCH,
+        lease: timedelta = LEASE,
+        pauses: Sequence[timedelta] = PAUSES,
+    ) -> None:
+        self.log, self.kinds, self.batch, self.lease = history, tuple(kinds), batch, lease
         self.database = history.database
+        self.parking = Parking(history, pauses)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.moved = threading.Condition()
+        self.retries: Counter[str] = Counter()
         self._instances: dict[tuple[str, int], Projection] = {}
         self._stuck: dict[tuple[str, int], int] = {}
+        self._resting: dict[tuple[str, int], _Rest] = {}
+        self._turns = 0
         self._leased = False
+        self._before_it_writes = (
+            # What a crash may lose is computed again, its checkpoint being lost with it. A process that is paused in
+            # here would hold on to the checkpoints longer than its lease.
+            "SET LOCAL synchronous_commit TO off; "
+            f"SET LOCAL idle_in_transaction_session_timeout = {max(1, lease // timedelta(milliseconds=1))}"
+        )
 
     # --- builds ---
 
@@ -112,10 +153,17 @@ class Runner:
         mine = checkpoints.c.live, checkpoints.c.name.in_([kind.name for kind in self.kinds])
         return connection.scalar(sa.select(sa.func.min(checkpoints.c.position)).where(*mine)) or 0
 
+    def awaited(self, connection: Connection, position: int) -> bool | None:
+        """Tell whether all live read models have come so far; None where those that have not stand still in trouble."""
+        mine = checkpoints.c.live, checkpoints.c.name.in_([kind.name for kind in self.kinds])
+        late = sa.select(checkpoints.c.trouble).where(*mine, checkpoints.c.position < position)
+        troubles = connection.scalars(late).all()
+        return None if troubles and all(troubles) else not troubles
+
     # --- running ---
 
     def catch_up(self, progress: Progress = lambda _: None) -> int:
-        """Run until all read models stand at the head, or others run them; return the position reached."""
+        """Run until all stand at the head, or rest, or others run them; return the position that all have reached."""
         reached = 0
         while (step := self.step()) is not None:
             reached = step
@@ -123,9 +171,12 @@ class Runner:
         return reached
 
     def step(self) -> int | None:
-        """Apply one batch to those that are farthest behind; return the position reached, None if all is done."""
+        """Apply one batch, and try again what was parked; return how far all have come, None if all is done."""
         with self.database.read() as connection:
-            group, rows = self._due(connection)
+            standings = [standing for standing in self.standings(connection) if not self._waits(standing)]
+            group, rows = self._next(connection, standings)
+            again = self.parking.due(connection)
+        self._retry([standing for standing in standings if standing.projection.name in again])
         if not rows:
             return None
         try:
@@ -136,23 +187,33 @@ class Runner:
             self._apply(group, facts)
         except LeaseLost:
             return group[0].position
-        except (Unavailable, OperationalError):
-            raise  # the database failed, not an event
         except Exception as error:  # noqa: BLE001 - whatever a fold raises must not stop the others
-            self._one_by_one(group, facts, error)
+            self._apart(group, facts, error)
         with self.moved:
             self.moved.notify_all()
-        return facts[-1].position
+        return min([facts[-1].position, *(s.position for s in standings if s not in group)])
 
-    def _due(self, connection: Connection) -> tuple[list[Standing], Sequence[Any]]:
-        """Return those that stand farthest behind, and the rows of the log that come next for them."""
-        standings = [s for s in self.standings(connection) if self._stuck.get(s.build) != s.position]
-        if not standings:
-            return [], []
-        lowest = min(s.position for s in standings)
-        ahead = [s.position - lowest for s in standings if s.position > lowest]
-        rows = self.log.raw(connection, lowest, min([self.batch, *ahead]))
-        return [s for s in standings if s.position == lowest], rows
+    def _waits(self, standing: Standing) -> bool:
+        """Whether it stands before an event that this release cannot read, or rests."""
+        rest = self._resting.get(standing.build)
+        stuck = self._stuck.get(standing.build) == standing.position
+        return stuck or (rest is not None and rest.until > time.monotonic())
+
+    def _next(self, connection: Connection, standings: Sequence[Standing]) -> tuple[list[Standing], Sequence[Any]]:
+        """Return those that stand at one position, and the rows of the log that come next for them.
+
+        They are those farthest behind and those farthest ahead by turns, so that a read model that has much to catch
+        up with does not hold up the others.
+        """
+        positions = sorted({standing.position for standing in standings})
+        following = dict(zip(positions, [*positions[1:], None], strict=False))
+        self._turns += 1
+        for position in positions if self._turns % 2 else reversed(positions):
+            ahead = following[position]
+            limit = self.batch if ahead is None else min(self.batch, ahead - position)
+            if rows := self.log.raw(connection, position, limit):
+                return [standing for standing in standings if standing.position == position], rows
+        return [], []
 
     def _readable(self, rows: Sequence[Any]) -> list[Fact]:
         """Return the facts up to the first that cannot be read; raise what is wrong with it if that is the first."""
@@ -168,27 +229,29 @@ class Runner:
     def _apply(self, group: Sequence[Standing], facts: Sequence[Fact]) -> None:
         with self.database.write() as connection:
             self._take(connection, group, facts[-1].position)
-            parked = self._parked(connection, [standing.projection.name for standing in group])
+            parked = self.parking.streams(connection, [standing.projection.name for standing in group])
             for standing in group:
                 changes = Changes(connection)
                 name = standing.projection.name
-                standing.projection.apply(self._unparked(connection, name, facts, parked[name]), changes)
+                standing.projection.apply(self.parking.unparked(connection, name, facts, parked[name]), changes)
                 changes.flush()
+        for standing in group:
+            self._resting.pop(standing.build, None)
 
     def _take(self, connection: Connection, group: Sequence[Standing], position: int) -> None:
         """Move the checkpoints, or raise LeaseLost where somebody else did or holds the lease."""
         if not self.database.is_sqlite:
-            # What a crash may lose of it is computed again: the checkpoint is lost with it.
-            connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+            run(connection, self._before_it_writes)
         moved = connection.execute(
             checkpoints.update()
             .where(
                 checkpoints.c.name == sa.bindparam("kind"),
                 checkpoints.c.build == sa.bindparam("number"),
                 checkpoints.c.position == sa.bindparam("before"),
+                checkpoints.c.live,
                 self._free(),
             )
-            .values(position=position, owner=self.owner, leased_until=now() + LEASE, trouble=None),
+            .values(position=position, owner=self.owner, leased_until=now() + self.lease, trouble=None),
             [{"kind": s.projection.name, "number": s.projection.build, "before": s.position} for s in group],
         )
         if moved.rowcount != len(group):
@@ -198,7 +261,7 @@ class Runner:
     def _free(self) -> sa.ColumnElement[bool]:
         """Held by nobody else: a lease that ends later than any lease can was taken before the clock was set back."""
         until, moment = checkpoints.c.leased_until, now()
-        ended = sa.or_(until < moment, until > moment + 2 * LEASE)
+        ended = sa.or_(until < moment, until > moment + 2 * max(self.lease, LEASE))
         return sa.or_(checkpoints.c.owner.is_(None), checkpoints.c.owner == self.owner, ended)
 
     def release(self) -> None:
@@ -214,61 +277,76 @@ class Runner:
     def _stand_still(self, group: Sequence[Standing], error: GroundswellError) -> int:
         """Keep the reason beside the checkpoint; nothing is lost, a newer release goes on from there."""
         log.error("Projections stand still: %s", error)
-        with self.database.write() as connection:
-            for standing in group:
-                name, build = standing.build
-                self._stuck[standing.build] = standing.position
-                mine = checkpoints.c.name == name, checkpoints.c.build == build
-                connection.execute(checkpoints.update().where(*mine).values(trouble=f"{error.code}: {error}"))
+        for standing in group:
+            self._note(standing, error)
+            self._stuck[standing.build] = standing.position
         return group[0].position
 
-    def _one_by_one(self, group: Sequence[Standing], facts: Sequence[Fact], error: Exception) -> None:
-        """Apply the batch per read model and event, and park what fails with all that follows it in its stream."""
-        log.warning("A batch failed and is applied one by one: %r", error)
+    def _note(self, standing: Standing, error: Exception) -> None:
+        """Keep beside the checkpoint why the read model stands still there."""
+        mine = checkpoints.c.name == standing.projection.name, checkpoints.c.build == standing.projection.build
+        with self.database.write() as connection:
+            there = checkpoints.c.position == standing.position
+            connection.execute(checkpoints.update().where(*mine, there).values(trouble=reason(error)))
+
+    def _apart(self, group: Sequence[Standing], facts: Sequence[Fact], error: Exception) -> None:
+        """Apply the batch to each read model by itself, so that what fails in one holds up no other."""
+        if self.database.is_sqlite and isinstance(error, Unavailable):
+            raise error  # its one file
+        log.warning("A batch failed and is applied to each read model by itself: %s", reason(error))
         for standing in group:
+            try:
+                self._by_itself(standing, facts)
+            except LeaseLost:
+                continue
+            except Exception as failure:
+                if not is_of_the_store(failure):
+                    raise
+                self._rest(standing, failure)
+
+    def _by_itself(self, standing: Standing, facts: Sequence[Fact]) -> None:
+        """Apply the batch to one read model, in parts where it fails, and park what it cannot take."""
+        try:
+            self._apply([standing], facts)
+        except LeaseLost:
+            raise
+        except Exception as error:
+            if is_of_the_store(error):
+                raise
+        else:
+            return
+        for start in range(0, len(facts), PART):
+            part = facts[start : start + PART]
             with self.database.write() as connection:
-                try:
-                    self._take(connection, [standing], facts[-1].position)
-                except LeaseLost:
-                    continue
-                name = standing.projection.name
-                parked = self._parked(connection, [name])[name]
-                for fact in self._unparked(connection, name, facts, parked):
-                    try:
-                        with connection.begin_nested():
-                            changes = Changes(connection)
-                            standing.projection.apply(self._unparked(connection, name, [fact], parked), changes)
-                            changes.flush()
-                    except OperationalError:
-                        raise  # the database failed, not the event
-                    except Exception as failure:
-                        log.exception("%s cannot take event %d (%s)", name, fact.position, fact.topic)
-                        self._park(connection, name, fact, f"{type(failure).__name__}: {failure}")
-                        parked.add(fact.stream)
+                self._take(connection, [standing], part[-1].position)
+                parked = self.parking.streams(connection, [standing.projection.name])
+                self.parking.isolate(connection, standing.projection, part, parked[standing.projection.name])
+            standing = Standing(standing.projection, part[-1].position)
+        self._resting.pop(standing.build, None)
 
-    def _park(self, connection: Connection, name: str, fact: Fact, error: str) -> None:
-        connection.execute(
-            parked_events.insert().values(
-                projection=name,
-                position=fact.position,
-                stream_id=fact.stream,
-                topic=fact.topic,
-                error=error,
-                parked_at=now(),
-            )
-        )
+    def _rest(self, standing: Standing, error: Exception) -> None:
+        """Leave a read model alone for a while, longer each time, because the store failed it."""
+        self._note(standing, error)
+        before = self._resting.get(standing.build)
+        rest = _Rest(before.failures + 1 if before else 1)
+        log.warning("%s rests for %.1f s: %s", standing.projection.name, rest.seconds, reason(error))
+        self._resting[standing.build] = rest
+        self.retries[standing.projection.name] += 1
 
-    def _parked(self, connection: Connection, names: Sequence[str]) -> dict[str, set[UUID]]:
-        """Return by read model the streams of which something is parked."""
-        query = sa.select(parked_events.c.projection, parked_events.c.stream_id).distinct()
-        parked: dict[str, set[UUID]] = {name: set() for name in names}
-        for name, stream in connection.execute(query.where(parked_events.c.projection.in_(names))):
-            parked[name].add(stream)
-        return parked
-
-    def _unparked(self, connection: Connection, name: str, facts: Sequence[Fact], parked: set[UUID]) -> Sequence[Fact]:
-        """Return the facts whose streams are not parked; park the others behind what is parked already."""
-        for fact in facts if parked else ():
-            if fact.stream in parked:
-                self._park(connection, name, fact, "waits for an earlier event of its stream")
-        return [fact for fact in facts if fact.stream not in parked] if parked else facts
+    def _retry(self, standings: Sequence[Standing]) -> None:
+        """Try again what these read models have parked and is due."""
+        for standing in standings:
+            name = standing.projection.name
+            try:
+                with self.database.write() as connection:
+                    self._take(connection, [standing], standing.position)
+                    applied = self.parking.retry(connection, standing.projection)
+            except LeaseLost:
+                continue
+            except Exception as error:
+                if not is_of_the_store(error) or (self.database.is_sqlite and isinstance(error, Unavailable)):
+                    raise
+                self._rest(standing, error)
+                continue
+            self.retries[name] += 1
+            log.info("%s was given again what it had parked, and took %d events", name, applied)

@@ -1,117 +1,27 @@
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Integer, Text, Uuid
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection
 
-from domain.kernel import Aggregate, Event, Unavailable, identify, now
-from domain.slices import Fact, Slice
-from domain.supporters import Supporter
+from domain.kernel import Aggregate, now
+from domain.slices import Slice
 from history.engine import open_store
-from history.tables import events, parked_events
+from history.tables import events
 from history.tables import projections as checkpoints
 from projections.campaigns import Campaigns
-from projections.changes import Changes
 from projections.chapters import Chapters
 from projections.pledges import Pledges
-from projections.projection import Projection, on
+from projections.projection import Projection
 from projections.rebuild import compare
 from projections.runner import LEASE, Runner, Standing
-from projections.supporters import Supporters
+from tests.projections.fragile import Fragile, checkpoint, parked
 from tests.support.clock import Clock
 from tests.support.movement import copied, live_contents, wander
 from tests.support.store import KINDS, SLICES, Store
-
-
-class Fragile(Projection, name="fragile"):
-    """Counts what supporters do, and breaks on a consent to “break”."""
-
-    error: Exception = ValueError("broken")
-
-    def define(self) -> None:
-        self.deeds = self.table(
-            "deeds", Column("supporter", Uuid, primary_key=True), Column("count", Integer), Column("last", Text)
-        )
-
-    @on(Supporter.Registered, Supporter.DigestSet, Supporter.ConsentRecorded)
-    def did(self, fact: Fact, event: Event, changes: Changes) -> None:
-        changes.add(self.deeds, fact.stream, count=1)
-        changes.put(self.deeds, fact.stream, last=fact.topic)
-        if isinstance(event, Supporter.ConsentRecorded) and event.subject == "break":
-            raise self.error
-
-    def counts(self, connection: Connection) -> dict[Any, int]:
-        query = sa.select(self.deeds.c.supporter, self.deeds.c.count)
-        return {supporter: count for supporter, count in connection.execute(query)}  # noqa: C416 - rows, not pairs
-
-
-@pytest.fixture
-def fragile(database_url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(database_url, tmp_path, kinds=(Supporters, Fragile)) as store:
-        yield store
-
-
-def checkpoint(store: Store, kind: type[Projection]) -> sa.Row[Any]:
-    with store.engine.database.read() as connection:
-        query = sa.select(checkpoints).where(checkpoints.c.name == kind.name, checkpoints.c.live)
-        return connection.execute(query).one()
-
-
-def parked(store: Store) -> list[tuple[str, int, str]]:
-    with store.engine.database.read() as connection:
-        rows = connection.execute(sa.select(parked_events).order_by(parked_events.c.position))
-        return [(row.projection, row.position, row.error) for row in rows]
-
-
-def break_anna(store: Store) -> None:
-    """Positions: 1 anna, 2 ben, 3 anna breaks, 4 ben, 5 anna."""
-    store.run("supporters.register", supporter="anna")
-    store.run("supporters.register", supporter="ben")
-    store.run("supporters.consent", supporter="anna", topic="break", granted=True, wording="Yes")
-    store.run("supporters.set_digest", supporter="ben", frequency="daily")
-    store.run("supporters.set_digest", supporter="anna", frequency="daily")
-
-
-ANNA, BEN = (identify("supporter", name) for name in ("anna", "ben"))
-WAITS = "waits for an earlier event of its stream"
-
-
-def test_an_event_that_breaks_a_fold_is_parked_with_what_follows_in_its_stream(fragile: Store) -> None:
-    break_anna(fragile)
-    with fragile.seen(Fragile) as (deeds, connection):
-        assert deeds.counts(connection) == {ANNA: 1, BEN: 2}
-    assert parked(fragile) == [("fragile", 3, "ValueError: broken"), ("fragile", 5, WAITS)]
-    assert checkpoint(fragile, Fragile).position == 5
-    with fragile.seen(Supporters) as (supporters, connection):
-        assert supporters.several(connection, [ANNA])[ANNA].digest_frequency == "daily"
-
-
-def test_what_comes_later_in_a_parked_stream_is_parked_too(fragile: Store) -> None:
-    break_anna(fragile)
-    fragile.catch_up()
-    fragile.run("supporters.set_digest", supporter="anna", frequency="off")
-    fragile.run("supporters.set_digest", supporter="ben", frequency="off")
-    with fragile.seen(Fragile) as (deeds, connection):
-        assert deeds.counts(connection) == {ANNA: 1, BEN: 3}
-    assert parked(fragile)[2:] == [("fragile", 6, WAITS)]
-
-
-def test_a_database_that_fails_parks_nothing(fragile: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    lost = OperationalError("INSERT", {}, Exception("server closed the connection"))
-    monkeypatch.setattr(Fragile, "error", lost)
-    break_anna(fragile)
-    with pytest.raises((Unavailable, OperationalError)):
-        fragile.catch_up()
-    assert parked(fragile) == []
-    assert checkpoint(fragile, Fragile).position == 0
-    monkeypatch.setattr(Fragile, "error", ValueError("after all"))
-    fragile.catch_up()
-    assert [position for _, position, _ in parked(fragile)] == [3, 5]
 
 
 class Late(Runner):
@@ -132,15 +42,6 @@ def test_a_batch_delivered_twice_changes_nothing(store: Store) -> None:
     assert late.step() == 0
     assert {kind: live_contents(store, kind) for kind in KINDS} == before
     assert {checkpoint(store, kind).position for kind in KINDS} == {store.head}
-
-
-def test_a_batch_that_broke_and_is_delivered_twice_changes_nothing(fragile: Store) -> None:
-    break_anna(fragile)
-    late = Late(fragile.engine.log, [Fragile])
-    assert late.step() == 5
-    before = live_contents(fragile, Fragile), parked(fragile)
-    assert late.step() == 0
-    assert (live_contents(fragile, Fragile), parked(fragile)) == before
 
 
 def test_two_runners_on_one_store_share_the_work_and_double_none_of_it(store: Store, tmp_path: Path) -> None:
@@ -218,6 +119,20 @@ def test_a_new_read_model_starts_at_the_beginning_and_meets_the_others(store: St
     assert runner.catch_up(seen.append) == store.head
     assert seen == sorted(seen)
     assert {checkpoint(store, kind).position for kind in runner.kinds} == {store.head}
+
+
+def test_a_read_model_that_has_much_to_catch_up_with_holds_up_no_other(store: Store) -> None:
+    wander(store, steps=300)
+    store.catch_up()
+    before = store.head
+    store.runner.release()
+    runner = Runner(store.engine.log, (*KINDS, Fragile), batch=10)
+    runner.prepare()
+    store.run("chapters.found", chapter="late", name="Late")
+    for _ in range(2):
+        runner.step()
+    assert checkpoint(store, Chapters).position == before + 1
+    assert 10 <= checkpoint(store, Fragile).position < before
 
 
 def append_strange(store: Store, topic: str, data: bytes) -> None:
