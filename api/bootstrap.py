@@ -37,7 +37,7 @@ from projections.partnerships import Partnerships
 from projections.pledges import Pledges
 from projections.policies import Policies
 from projections.projection import Projection
-from projections.rebuild import rebuild
+from projections.rebuild import DRAFTS, rebuild
 from projections.recognitions import Recognitions
 from projections.runner import Runner
 from projections.supporters import Supporters
@@ -103,7 +103,7 @@ class Groundswell:
         try:
             self.engine.react(lambda position: progress("reactions", position))
             if self.stale:
-                rebuild(self.runner, self.stale, lambda position: progress("rebuild", position))
+                rebuild(self.runner, self.stale, progress, self.settings.data_dir / DRAFTS)
                 self.stale = []
             self.runner.catch_up(lambda position: progress("read models", position))
         finally:

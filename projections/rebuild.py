@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,11 +15,18 @@ from history.recorder import last_position
 from history.tables import parked_events
 from history.tables import projections as checkpoints
 from projections.changes import Changes
+from projections.drafts import alone, drawn_up
+from projections.loading import load
 from projections.projection import Projection
 from projections.replay import PAGE, replay, scratch
 from projections.runner import Runner
 
-Progress = Callable[[int], Any]
+Progress = Callable[[str, int], Any]
+Reached = Callable[[int], Any]
+FOLDING: Final = "rebuilding"
+WRITING: Final = "writing"
+DRAFTS: Final = "drafts"
+"""The folder, in the data directory, where read models are built anew."""
 LAST: Final = 500
 """How many events are folded while nobody can append."""
 
@@ -37,20 +45,42 @@ class _Overtaken(Exception):
     """Somebody else moved the same build."""
 
 
-def rebuild(runner: Runner, kinds: Sequence[type[Projection]], progress: Progress = lambda _: None) -> None:
+def rebuild(
+    runner: Runner,
+    kinds: Sequence[type[Projection]],
+    progress: Progress = lambda _stage, _done: None,
+    folder: Path | None = None,
+) -> None:
     """Build the read models anew, beside the live ones, and swap them in. Strict: a fold that fails, fails this.
 
-    Can be interrupted: the next call goes on where this one ended. Readers see the old tables until the swap.
+    They are folded in a draft in the folder (on SQLite: beside the file), loaded from there, and brought up to the
+    head. Can be interrupted: with the same folder the next call goes on where this one ended. Readers see the old
+    tables until the swap. ``progress`` is told the stage, "rebuilding" or "writing", and how many events are done.
     """
+    if runner.database.path is not None:
+        folder = runner.database.path.parent / DRAFTS  # so that all who rebuild this file wait for each other
     runner.prepare()
     builds = [_begin(runner, kind) for kind in kinds]
+    with alone(folder):
+        _draw_up(runner, builds, progress, folder)
     while not _swapped(runner, builds, progress):
         with suppress(_Overtaken), runner.database.write() as connection:
             positions = [_position(connection, projection) for projection in builds]
             lowest = min(positions)
             group = [p for p, position in zip(builds, positions, strict=True) if position == lowest]
             limit = min([PAGE, *(position - lowest for position in positions if position > lowest)])
-            progress(_advance(runner, connection, group, lowest, limit))
+            progress(FOLDING, _advance(runner, connection, group, lowest, limit))
+
+
+def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path | None) -> None:
+    """Fold and load those builds of which nothing is there yet."""
+    with runner.database.read() as connection:
+        fresh = [build for build in builds if _position(connection, build) == 0]
+        head = last_position(connection)
+    if not fresh or not head:
+        return
+    with drawn_up(runner.log, fresh, head, folder, lambda done: progress(FOLDING, done)) as (draft, position):
+        load(runner.database, fresh, draft, position, lambda done: progress(WRITING, done * position // len(fresh)))
 
 
 def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -> bool:
@@ -63,7 +93,7 @@ def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -
         for projection, position in zip(builds, positions, strict=True):
             _advance(runner, connection, [projection], position, LAST)
             _swap(connection, projection)
-        progress(head)
+        progress(FOLDING, head)
         return True
     return False
 
@@ -122,7 +152,7 @@ def _swap(connection: Connection, projection: Projection) -> None:
     connection.execute(parked_events.delete().where(parked_events.c.projection == projection.name))
 
 
-def compare(runner: Runner, kinds: Sequence[type[Projection]], progress: Progress = lambda _: None) -> list[Difference]:
+def compare(runner: Runner, kinds: Sequence[type[Projection]], progress: Reached = lambda _: None) -> list[Difference]:
     """Fold the history anew elsewhere, up to where the live read models stand, and compare both row by row.
 
     Nobody waits for it: the live tables are read in one consistent state while others go on writing.
@@ -134,7 +164,7 @@ def compare(runner: Runner, kinds: Sequence[type[Projection]], progress: Progres
         standing = [(kind, _live(connection, kind)) for kind in kinds]
         for position in sorted({row.position for _, row in standing}):
             pairs = [(runner.instance(kind, row.build), kind(1)) for kind, row in standing if row.position == position]
-            for reached in replay(runner.log, [fresh for _, fresh in pairs], beside, position):
+            for reached in replay(runner.log, [fresh for _, fresh in pairs], beside, position, indexed=False):
                 progress(reached)
             for live, fresh in pairs:
                 differences += _differences((connection, live), (beside, fresh))

@@ -7,7 +7,7 @@ import click
 from api.bootstrap import kinds
 from api.cli import console
 from projections.parked import discard, parked, retry
-from projections.rebuild import Difference, compare, rebuild
+from projections.rebuild import DRAFTS, Difference, compare, rebuild
 
 
 @click.command("rebuild")
@@ -28,7 +28,7 @@ def rebuild_(*, projections: tuple[str, ...], only_compare: bool, as_json: bool)
                 differences = compare(groundswell.runner, chosen, lambda done: report("comparing", done))
             return _compared(differences, len(chosen), head, as_json=as_json)
         with console.progress(head, "rebuilding") as report:
-            rebuild(groundswell.runner, chosen, lambda done: report("rebuilding", done))
+            rebuild(groundswell.runner, chosen, report, groundswell.settings.data_dir / DRAFTS)
     if as_json:
         console.print_json({"rebuilt": [kind.name for kind in chosen], "position": head})
     else:

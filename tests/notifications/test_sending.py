@@ -318,7 +318,7 @@ def test_nothing_worth_saying_is_not_sent_and_its_range_is_carried_on(
 def test_replaying_and_rebuilding_sends_nothing(store: Store, mails: Notifications, sink: Sink) -> None:
     tell(store)
     mails.run(MONDAY)
-    rebuild(store.runner, list(store.runner.kinds), lambda _: None)
+    rebuild(store.runner, list(store.runner.kinds))
     store.react()
     store.catch_up()
     assert mails.run(MONDAY) == {"planned": 0}

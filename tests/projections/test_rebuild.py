@@ -1,17 +1,19 @@
 import threading
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from domain.kernel import Conflict, identify
 from history.tables import projections as checkpoints
+from projections import drafts, loading
 from projections import rebuild as rebuilding
 from projections.campaigns import Campaigns
 from projections.changes import Changes
 from projections.chapters import Chapters
 from projections.pledges import Pledges
 from projections.projection import Projection
-from projections.rebuild import compare, rebuild
+from projections.rebuild import DRAFTS, compare, rebuild
 from projections.runner import Runner
 from tests.support.movement import live_contents, wander
 from tests.support.store import KINDS, Store
@@ -26,6 +28,9 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few events at a time, so that a small history takes many rounds."""
     monkeypatch.setattr(rebuilding, "PAGE", 20)
     monkeypatch.setattr(rebuilding, "LAST", 5)
+    monkeypatch.setattr(drafts, "BATCH", 20)
+    monkeypatch.setattr(loading, "CHUNK", 7)
+    monkeypatch.setattr(loading, "LINES", 7)
 
 
 def builds(store: Store, kind: type[Projection]) -> list[tuple[int, bool, int]]:
@@ -117,24 +122,50 @@ def test_nobody_waits_for_a_comparison(store: Store) -> None:
     assert late == [store.head]
 
 
-def test_an_interrupted_rebuild_goes_on_where_it_ended(store: Store) -> None:
+@pytest.mark.parametrize("stage", ["rebuilding", "writing"])
+def test_an_interrupted_rebuild_goes_on_where_it_ended(store: Store, tmp_path: Path, stage: str) -> None:
     wander(store, steps=300)
     store.catch_up()
-    before = live_contents(store, Pledges)
+    before = {kind: live_contents(store, kind) for kind in KINDS}
 
-    def fail(position: int) -> None:
-        if position >= 40:
+    def fail(at: str, done: int) -> None:
+        if at == stage and done >= 60:
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        rebuild(store.runner, [Pledges], fail)
-    assert builds(store, Pledges) == [(1, True, store.head), (2, False, 20)]
-    assert live_contents(store, Pledges) == before
-    seen: list[int] = []
-    rebuild(Runner(store.engine.log, KINDS), [Pledges], seen.append)
-    assert seen[0] == 40
-    assert builds(store, Pledges)[1] == (2, True, store.head)
-    assert live_contents(store, Pledges) == before
+        rebuild(store.runner, KINDS, fail, tmp_path)
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+    told: list[tuple[str, int]] = []
+    rebuild(Runner(store.engine.log, KINDS), KINDS, lambda at, done: told.append((at, done)), tmp_path)
+    folded = [done for at, done in told if at == "rebuilding"]
+    assert min(folded) > 60 if stage == "rebuilding" else folded[:-1] in ([], [store.head])
+    assert {kind: builds(store, kind)[1] for kind in KINDS} == dict.fromkeys(KINDS, (2, True, store.head))
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+    assert compare(store.runner, KINDS) == []
+
+
+def test_the_draft_of_another_history_is_not_gone_on_with(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The store was made anew, and the folder stayed."""
+    wander(store, steps=100)
+    store.catch_up()
+
+    def fail(_stage: str, _done: int) -> None:
+        raise Interrupted
+
+    folder = tmp_path / DRAFTS
+    with pytest.raises(Interrupted):
+        rebuild(store.runner, KINDS, fail, folder)
+    on_sqlite = store.engine.database.is_sqlite
+    url = f"sqlite:///{tmp_path / 'other.sqlite3'}" if on_sqlite else request.getfixturevalue("new_database")()
+    with Store(url, tmp_path / "other") as other:
+        wander(other, steps=400, seed=8)
+        other.catch_up()
+        before = {kind: live_contents(other, kind) for kind in KINDS}
+        rebuild(other.runner, KINDS, folder=folder)
+        assert {kind: live_contents(other, kind) for kind in KINDS} == before
+    assert list(folder.glob("*.draft")) == []
 
 
 def test_two_rebuilds_at_once_fold_nothing_twice(store: Store) -> None:
@@ -146,7 +177,7 @@ def test_two_rebuilds_at_once_fold_nothing_twice(store: Store) -> None:
 
     def run(runner: Runner) -> None:
         together.wait()
-        rebuild(runner, [Pledges, Campaigns], lambda _: None)
+        rebuild(runner, [Pledges, Campaigns])
 
     threads = [threading.Thread(target=run, args=[runner]) for runner in runners]
     for thread in threads:

@@ -1,0 +1,151 @@
+"""Loading the tables of a draft into the store: in order of their keys, and with their indexes made at the end."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Column, Connection, Dialect, Table
+
+from history.database import Database, saying_why
+from history.tables import projections as checkpoints
+from projections.projection import Projection
+
+CHUNK: Final = 25_000
+"""How many rows are copied while nobody else can write to a SQLite file."""
+PAUSE_SECONDS: Final = 0.005
+"""How long others are let in between two chunks."""
+LINES: Final = 5_000
+PLAIN: Final = (sa.Uuid, sa.Integer, sa.BigInteger, sa.Boolean, sa.Date, sa.Float)
+"""Types of which SQLite's text cannot hold what PostgreSQL's COPY would take for a mark."""
+
+Progress = Callable[[int], Any]
+
+
+def load(
+    database: Database, models: Sequence[Projection], draft: Connection, position: int, progress: Progress
+) -> None:
+    """Fill the builds that still stand at 0 with a draft's tables, and move them to its position.
+
+    Reports how many of the models are there. What an interrupted loading left is begun again.
+    """
+    for number, model in enumerate(models, start=1):
+        if database.is_sqlite:
+            _load_sqlite(database, model, draft, position)
+        else:
+            _load_postgresql(database, model, draft, position)
+        progress(number)
+
+
+def _tables(model: Projection) -> list[Table]:
+    return [table for table in model.metadata.sorted_tables if not table.info["cache"]]
+
+
+def _claim(connection: Connection, model: Projection, position: int) -> bool:
+    """Move the checkpoint of a build from 0; False where somebody else was quicker."""
+    mine = checkpoints.c.name == model.name, checkpoints.c.build == model.build, checkpoints.c.position == 0
+    return connection.execute(checkpoints.update().where(*mine).values(position=position)).rowcount == 1
+
+
+# --- PostgreSQL: one transaction, in which SQLite writes the lines that COPY reads ---
+
+
+def _load_postgresql(database: Database, model: Projection, draft: Connection, position: int) -> None:
+    with database.write() as connection:
+        if not _claim(connection, model, position):
+            return
+        model.drop(connection)
+        model.create(connection, indexed=False)
+        for table in _tables(model):
+            _copy(connection, table, draft)
+        model.index(connection)
+        for table in _tables(model):
+            connection.exec_driver_sql(f"ANALYZE {table.name}")
+
+
+def _copy(connection: Connection, table: Table, draft: Connection) -> None:
+    quoted = connection.dialect.identifier_preparer.quote
+    columns = ", ".join(quoted(column.name) for column in table.columns)
+    cursor: Any = connection.connection.cursor()
+    with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+        for lines in _lines(table, draft):
+            copy.write(lines)
+
+
+def _lines(table: Table, draft: Connection) -> Iterator[str]:
+    """Yield the rows in order of their key in the text format of COPY."""
+    dialect = draft.dialect
+    values = " || char(9) || ".join(_written(column, dialect) for column in table.columns)
+    cursor = draft.connection.cursor()
+    with closing(cursor):
+        cursor.execute(f"SELECT {values} FROM {table.name} ORDER BY {_keys(table, dialect)}")  # noqa: S608 - names
+        while rows := cursor.fetchmany(LINES):
+            yield "".join(f"{line}\n" for (line,) in rows)
+
+
+def _written(column: Column[Any], dialect: Dialect) -> str:
+    """Return the SQL that writes a value as COPY reads it."""
+    value = dialect.identifier_preparer.quote(column.name)
+    if not isinstance(column.type, PLAIN):
+        for mark, escaped in (("'\\'", "'\\\\'"), ("char(9)", "'\\t'"), ("char(10)", "'\\n'"), ("char(13)", "'\\r'")):
+            value = f"replace({value}, {mark}, {escaped})"
+    return f"coalesce({value}, '\\N')"
+
+
+def _keys(table: Table, dialect: Dialect) -> str:
+    return ", ".join(dialect.identifier_preparer.quote(column.name) for column in table.primary_key)
+
+
+# --- SQLite: chunk by chunk, so that others can write between them ---
+
+
+def _load_sqlite(database: Database, model: Projection, draft: Connection, position: int) -> None:
+    with database.write() as connection:
+        query = sa.select(checkpoints.c.position).where(
+            checkpoints.c.name == model.name, checkpoints.c.build == model.build
+        )
+        if connection.scalar(query):
+            return
+        model.drop(connection)
+        model.create(connection, indexed=False)
+    _copy_chunks(database, model, draft)
+    with database.write() as connection:
+        model.index(connection)
+        _claim(connection, model, position)
+
+
+def _copy_chunks(database: Database, model: Projection, draft: Connection) -> None:
+    """Copy with SQLite alone, from file to file."""
+    (file,) = (row[2] for row in draft.exec_driver_sql("PRAGMA database_list") if row[1] == "main")
+    draft.rollback()
+    with saying_why(database), closing(database.engine.raw_connection()) as connection:
+        cursor: Any = connection.cursor()
+        cursor.execute("ATTACH DATABASE ? AS draft", (file,))
+        try:
+            for table in _tables(model):
+                last: Sequence[Any] | None = ()
+                while last is not None:
+                    last = _copy_chunk(cursor, table, _keys(table, draft.dialect), last)
+                    time.sleep(PAUSE_SECONDS)
+        finally:
+            if cursor.connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            cursor.execute("DETACH DATABASE draft")
+
+
+def _copy_chunk(cursor: Any, table: Table, keys: str, after: Sequence[Any]) -> Sequence[Any] | None:  # noqa: ANN401 - the driver's
+    """Copy the rows that come next after a key; return the last one's key, None where there are no more."""
+    marks = ", ".join("?" * len(after))
+    where = f"WHERE ({keys}) > ({marks})" if after else ""
+    cursor.execute("BEGIN IMMEDIATE")
+    cursor.execute(
+        f"INSERT INTO main.{table.name} SELECT * FROM draft.{table.name} {where} ORDER BY {keys} LIMIT {CHUNK}",  # noqa: S608 - names
+        after,
+    )
+    whole = cursor.rowcount == CHUNK
+    backwards = keys.replace(",", " DESC,")
+    cursor.execute(f"SELECT {keys} FROM main.{table.name} ORDER BY {backwards} DESC LIMIT 1")  # noqa: S608 - names
+    last: Sequence[Any] = cursor.fetchone()
+    cursor.execute("COMMIT")
+    return last if whole else None
