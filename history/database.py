@@ -18,6 +18,8 @@ from history import sqlite
 from history.statements import run
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
+CHANNEL: Final = "groundswell"
+"""Where PostgreSQL says that somebody may have appended (see hints.py); said with the lock it costs nothing."""
 BUSY_SECONDS = 30
 IDLE_SECONDS = 1.0
 """A connection that was not used for so long may have died since, and is tried before it is used."""
@@ -66,7 +68,8 @@ class Database:
         self._appender: Connection | None = None
         self._appended = 0.0
         self._take_lock = (
-            f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK})"
+            f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK}), "
+            f"CASE WHEN NOT pg_is_in_recovery() THEN pg_notify('{CHANNEL}', '') END"
         )
         if self.path is not None:
             sqlite.prepare(self.engine, self.path)
