@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +27,7 @@ from domain.kernel import Unavailable, Unknown
 from domain.slices import Slice
 from history.checkpoints import Checkpoints
 from history.engine import Engine, open_store
+from history.hints import Hints
 from notifications.service import Notifications
 from projections.actions import Actions
 from projections.campaigns import Campaigns
@@ -99,15 +100,26 @@ class Groundswell:
         return Checkpoints(self.engine.database, self.settings.data_dir, self.settings.base_url)
 
     def catch_up(self, progress: Progress = lambda _stage, _position: None) -> None:
-        """Let everything follow from the history that follows: reactions, read models, and what erasures purge."""
-        try:
+        """Let everything follow from the history that follows: reactions, read models, and what erasures purge.
+
+        Where one of these fails, the others are done all the same before that is raised.
+        """
+        with ExitStack() as then:
+            then.callback(self.notifications.purge)
+            then.callback(self.runner.catch_up, lambda position: progress("read models", position))
+            then.callback(self._rebuild, progress)
             self.engine.react(lambda position: progress("reactions", position))
-            if self.stale:
-                rebuild(self.runner, self.stale, progress, self.settings.data_dir / DRAFTS)
-                self.stale = []
-            self.runner.catch_up(lambda position: progress("read models", position))
-        finally:
-            self.notifications.purge()
+
+    def _rebuild(self, progress: Progress) -> None:
+        """Build anew what this release has otherwise than the store; keep why it cannot be, if so."""
+        if not self.stale:
+            return
+        try:
+            rebuild(self.runner, self.stale, progress, self.settings.data_dir / DRAFTS)
+        except Exception as error:
+            self.runner.explain(self.stale, error)
+            raise
+        self.stale = []
 
     def close(self) -> None:
         """Finish what is under way and close the store."""
@@ -134,14 +146,17 @@ class Worker:
 
     def __init__(self, groundswell: Groundswell) -> None:
         self._groundswell = groundswell
+        self._hints = Hints(groundswell.engine.database, self._hear)
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._others_appended = True
         self._thread: threading.Thread | None = None
 
     def start(self, *, follow: bool = True) -> None:
-        """Begin to work; a new event of this process wakes the worker at once."""
+        """Begin to work; a new event of this process wakes the worker at once, and so does a hint of another."""
         if follow:
             self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
+            self._hints.start()
             self._groundswell.notifications.start()
         self._thread = threading.Thread(target=self._run, args=[follow], name="worker", daemon=True)
         self._thread.start()
@@ -154,17 +169,18 @@ class Worker:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._hints.stop()
+
+    def _hear(self) -> None:
+        self._others_appended = True
+        self._wake.set()
 
     def _run(self, follow: bool) -> None:  # noqa: FBT001 - a thread's arguments
-        failures, idle = 0, False
+        failures = 0
         while not self._stopping.is_set():
             self._wake.clear()
             try:
-                self._groundswell.notifications.keep_time()
-                if idle:
-                    self._groundswell.engine.writer.notice()
-                if follow:
-                    self._groundswell.catch_up()
+                self._work(follow)
                 failures = 0
             except Unavailable as error:
                 failures += 1
@@ -172,7 +188,19 @@ class Worker:
             except Exception:
                 failures += 1
                 log.exception("The worker stumbled and tries again")
-            idle = not self._wake.wait(pause(failures))
+            if not self._wake.wait(pause(failures)):
+                self._others_appended = True  # for all that is known
+
+    def _work(self, follow: bool) -> None:  # noqa: FBT001 - as above
+        """Do what is to be done now; what readers wait for comes first."""
+        if follow:
+            self._groundswell.runner.catch_up()
+        self._groundswell.notifications.keep_time()
+        if self._others_appended:
+            self._others_appended = False
+            self._groundswell.engine.writer.notice()
+        if follow:
+            self._groundswell.catch_up()
 
 
 def pause(failures: int) -> float:

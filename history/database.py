@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import psycopg.errors
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -19,7 +20,7 @@ from history.statements import run
 
 APPEND_LOCK = 0x67726F756E64  # any number that nobody else uses: "ground"
 CHANNEL: Final = "groundswell"
-"""Where PostgreSQL says that somebody may have appended (see hints.py); said with the lock it costs nothing."""
+"""Where PostgreSQL says that somebody may have appended (see hints.py); said with the lock it costs 20 µs."""
 BUSY_SECONDS = 30
 IDLE_SECONDS = 1.0
 """A connection that was not used for so long may have died since, and is tried before it is used."""
@@ -64,12 +65,14 @@ class Database:
             pool_timeout=30,
             pool_pre_ping=not self.is_sqlite,
         )
+        self.token = uuid4().hex
+        """Tells its own hints from those of others."""
         self._append_mutex = threading.Lock()
         self._appender: Connection | None = None
         self._appended = 0.0
         self._take_lock = (
             f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}; SELECT pg_advisory_xact_lock({APPEND_LOCK}), "
-            f"CASE WHEN NOT pg_is_in_recovery() THEN pg_notify('{CHANNEL}', '') END"
+            f"CASE WHEN NOT pg_is_in_recovery() THEN pg_notify('{CHANNEL}', '{self.token}') END"
         )
         if self.path is not None:
             sqlite.prepare(self.engine, self.path)

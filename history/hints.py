@@ -1,4 +1,4 @@
-"""Hints that somebody appended: PostgreSQL's NOTIFY, sent by every transaction that holds the append lock.
+"""Hints that another process appended: PostgreSQL's NOTIFY, sent by every transaction that holds the append lock.
 
 Only a hint: whoever follows the log asks for what is new all the same, every so often. A hint that is lost, because the
 connection died or there is none, costs no more than that time.
@@ -23,7 +23,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class Hints:
-    """Calls ``wake`` at a hint, from ``start`` to ``stop``; on a connection of its own, which may die and come back."""
+    """Calls ``wake`` when others append, from ``start`` to ``stop``; its own connection may die, and comes back."""
 
     def __init__(self, database: Database, wake: Callable[[], Any]) -> None:
         self._database, self._wake = database, wake
@@ -62,10 +62,10 @@ class Hints:
         """Wake for each hint; return when stopped, raise where the connection dies."""
         while not self._is_stopped(None, connection):
             connection.pgconn.consume_input()
-            hints = 0
-            while connection.pgconn.notifies():
-                hints += 1
-            if hints:
+            tokens = set()
+            while hint := connection.pgconn.notifies():
+                tokens.add(hint.extra.decode())
+            if tokens - {self._database.token}:
                 self._wake()
         return True
 

@@ -282,6 +282,13 @@ class Runner:
             self._stuck[standing.build] = standing.position
         return group[0].position
 
+    def explain(self, kinds: Iterable[type[Projection]], error: Exception) -> None:
+        """Keep beside the live checkpoints of these read models why they cannot go on."""
+        names = [kind.name for kind in kinds]
+        with self.database.write() as connection:
+            mine = checkpoints.c.live, checkpoints.c.name.in_(names)
+            connection.execute(checkpoints.update().where(*mine).values(trouble=reason(error)))
+
     def _note(self, standing: Standing, error: Exception) -> None:
         """Keep beside the checkpoint why the read model stands still there."""
         mine = checkpoints.c.name == standing.projection.name, checkpoints.c.build == standing.projection.build

@@ -39,6 +39,14 @@ def database(new_database: Callable[[], str]) -> Iterator[Database]:
 
 
 @pytest.fixture
+def other(database: Database) -> Iterator[Database]:
+    """The same database, as another process has it."""
+    found = Database(database.url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
 def woken() -> Woken:
     return Woken()
 
@@ -52,42 +60,46 @@ def hints(database: Database, woken: Woken) -> Iterator[Hints]:
     listening.stop()
 
 
-def test_a_hint_comes_with_what_another_appends(hints: Hints, database: Database, woken: Woken) -> None:
+def test_a_hint_comes_with_what_another_appends(hints: Hints, other: Database, woken: Woken) -> None:
     for times in (2, 3):
-        with database.append():
+        with other.append():
             assert woken.times == times - 1  # not before it is committed
         assert woken.until(times)
     assert hints is not None
 
 
-def test_what_is_undone_gives_no_hint(hints: Hints, database: Database, woken: Woken) -> None:
-    with pytest.raises(ZeroDivisionError), database.append():
+def test_what_is_undone_gives_no_hint_and_neither_does_what_is_its_own(
+    hints: Hints, database: Database, other: Database, woken: Woken
+) -> None:
+    with pytest.raises(ZeroDivisionError), other.append():
         raise ZeroDivisionError
     with database.append():
+        pass
+    with other.append():
         pass
     assert woken.until(2)
     hints.stop()
     assert woken.times == 2
 
 
-def test_it_listens_again_after_its_connection_died(hints: Hints, database: Database, woken: Woken) -> None:
+def test_it_listens_again_after_its_connection_died(hints: Hints, other: Database, woken: Woken) -> None:
     killing = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'groundswell hints' "
-    with psycopg.connect(database.url, autocommit=True) as connection:
+    with psycopg.connect(other.url, autocommit=True) as connection:
         connection.execute(killing + "AND datname = current_database()")
     assert woken.until(2), "for what was missed meanwhile"
-    with database.append():
+    with other.append():
         pass
     assert woken.until(3)
     assert hints is not None
 
 
 def test_it_listens_again_after_the_server_was_away(
-    hints: Hints, database: Database, woken: Woken, postgres_server: PostgresServer
+    hints: Hints, other: Database, woken: Woken, postgres_server: PostgresServer
 ) -> None:
     with postgres_server.away():
         pass
     assert woken.until(2)
-    with database.append():
+    with other.append():
         pass
     assert woken.until(3)
     assert hints is not None
