@@ -19,11 +19,11 @@ PAGE = 1_000
 _RAW = sa.select(*(sa.type_coerce(events.c[name], NullType()).label(name) for name in RAW))
 
 
-class Log:
-    """The one history, to be read."""
+class SealedLog:
+    """The one history, to be read as it is kept: with personal data sealed."""
 
-    def __init__(self, database: Database, mapper: Mapper, persons: Persons) -> None:
-        self.database, self.mapper, self.persons = database, mapper, persons
+    def __init__(self, database: Database, mapper: Mapper) -> None:
+        self.database, self.mapper = database, mapper
 
     def head(self) -> int:
         """Return the newest position, 0 in an empty log."""
@@ -48,13 +48,27 @@ class Log:
         query = _RAW.where(events.c.position > after, *where).order_by(events.c.position).limit(limit)
         return connection.execute(query).all()
 
+    def sealed_facts(self, after: int, limit: int, *where: sa.ColumnElement[bool]) -> list[Fact]:
+        """Return facts after a position, oldest first."""
+        with self.database.read() as connection:
+            rows = self.raw(connection, after, limit, *where)
+        return [self.mapper.raw_fact(row) for row in rows]
+
+
+class Log(SealedLog):
+    """The one history, to be read by whoever may open personal data."""
+
+    def __init__(self, database: Database, mapper: Mapper, persons: Persons) -> None:
+        super().__init__(database, mapper)
+        self.persons = persons
+
     def facts(
         self, after: int = 0, limit: int = PAGE, *where: sa.ColumnElement[bool], opened: bool = False
     ) -> list[Fact]:
         """Return facts after a position, oldest first; ``opened`` with personal data in the clear."""
+        if not opened:
+            return self.sealed_facts(after, limit, *where)
         with self.database.read() as connection:
-            if not opened:
-                return [self.mapper.raw_fact(row) for row in self.raw(connection, after, limit, *where)]
             rows = self.rows(connection, after, limit, *where)
             facts = [self.mapper.fact(row) for row in rows]
             persons = {f.event.person for f in facts if f.event.person and self.mapper.sealed(f.event)}

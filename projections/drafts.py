@@ -6,20 +6,18 @@ outlives the process: what was folded is not folded again, as long as the histor
 
 import fcntl
 import hashlib
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from history.reading import Log
+from history.reading import SealedLog
 from history.tables import events
 from projections.projection import Projection
 from projections.replay import replay
@@ -32,67 +30,98 @@ PREPARATIONS: Final = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckp
 Progress = Callable[[int], Any]
 
 
-@contextmanager
-def drawn_up(
-    log: Log, models: Sequence[Projection], until: int, folder: Path | None, progress: Progress
-) -> Iterator[tuple[Connection, int]]:
-    """Fold the models up to a position, or as far as a draft has come that goes beyond; give the file they are in.
+class Overtaken(Exception):
+    """Somebody else went on with what this one was at; what it was about to write is rolled back."""
 
-    Gives (a connection to the draft, its position), and deletes the draft where the block ends well. Without a folder
-    it is in a temporary one. Whoever folds in the same folder waits for the other.
-    """
-    with _own(folder) as place:
-        path = place / f"{_digest(models)}{SUFFIX}"
-        for old in place.glob(f"*{SUFFIX}*"):
-            if not old.name.startswith(path.name):
-                old.unlink()
-        if path.exists() and not _usable(log, path):
-            _delete(path)
-        engine = _engine(path)
+
+class Draft:
+    """Some builds in a file of their own, named by what they are; ``position`` is how far it has come."""
+
+    def __init__(self, models: Sequence[Projection], folder: Path) -> None:
+        self.models = tuple(models)
+        which = sorted((model.name, model.build, model.version) for model in models)
+        digest = hashlib.sha256(repr(which).encode()).hexdigest()[:16]
+        self.path = folder / f"{digest}{SUFFIX}"
+
+    @contextmanager
+    def opened(self) -> Iterator[Connection]:
+        """Give a connection to the file, which is made if it is not there."""
+        engine = _engine(self.path)
         try:
             with engine.connect() as connection:
-                yield connection, _fold(log, models, connection, until, progress)
+                yield connection
         finally:
             engine.dispose()
-        _delete(path)
+
+    def fold(self, log: SealedLog, until: int, progress: Progress) -> int:
+        """Fold up to a position, and settle; return the position reached, which may be beyond if it had come so far."""
+        with self.opened() as connection:
+            with connection.begin():
+                position = reached(connection)[0]
+            until = max(position, until)
+            steps = replay(log, self.models, connection, until, after=position, page=BATCH, indexed=False)
+            going_on = True
+            while going_on:
+                with connection.begin():
+                    if reached(connection)[0] != position:
+                        raise Overtaken
+                    step = next(steps, None)
+                    going_on, position = step is not None, step or until
+                    self._note(log, connection, position)
+                progress(position)
+        return until
+
+    @staticmethod
+    def _note(log: SealedLog, connection: Connection, position: int) -> None:
+        with log.database.read() as store:
+            leaf = store.scalar(sa.select(events.c.leaf_hash).where(events.c.position == position))
+        connection.exec_driver_sql("DELETE FROM reached")
+        connection.exec_driver_sql("INSERT INTO reached VALUES (?, ?)", (position, leaf))
+
+    def is_of(self, log: SealedLog) -> bool:
+        """Tell whether the file is whole, and of this history: the event it stands at is the one that stands there."""
+        try:
+            with self.opened() as connection:
+                position, leaf = reached(connection)
+        except (DBAPIError, sqlite3.Error):
+            return False
+        with log.database.read() as store:
+            found = store.scalar(sa.select(events.c.leaf_hash).where(events.c.position == position))
+        return position == 0 or found == leaf
+
+    def delete(self) -> None:
+        """Delete the file."""
+        for name in (self.path.name, f"{self.path.name}-wal", f"{self.path.name}-shm"):
+            self.path.with_name(name).unlink(missing_ok=True)
+
+
+def clear(folder: Path, log: SealedLog, wanted: Sequence[Draft]) -> None:
+    """Delete the drafts in a folder that are not wanted, or cannot be gone on with."""
+    names = {draft.path.name for draft in wanted}
+    for old in folder.glob(f"*{SUFFIX}*"):
+        if old.name.partition(SUFFIX)[0] + SUFFIX not in names:
+            old.unlink(missing_ok=True)
+    for draft in wanted:
+        if draft.path.exists() and not draft.is_of(log):
+            draft.delete()
 
 
 @contextmanager
-def alone(folder: Path | None) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Wait for whoever draws up in the same folder."""
-    if folder is None:
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-@contextmanager
-def _own(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        yield folder
-        return
-    made = Path(tempfile.mkdtemp(prefix="groundswell-rebuild-"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+def reached(connection: Connection) -> tuple[int, bytes | None]:
+    """Return the position that a draft stands at, and the hash of the event there."""
+    row = connection.exec_driver_sql("SELECT position, leaf_hash FROM reached").first()
+    return (row.position, row.leaf_hash) if row else (0, None)
 
 
-def _digest(models: Sequence[Projection]) -> str:
-    """Return what names the draft of these builds of these versions."""
-    which = sorted((model.name, model.build, model.version) for model in models)
-    return hashlib.sha256(repr(which).encode()).hexdigest()[:16]
-
-
-def _delete(path: Path) -> None:
-    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
-        path.with_name(name).unlink(missing_ok=True)
-
-
-def _engine(path: Path) -> sa.Engine:
+def _engine(path: Path) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         for preparation in PREPARATIONS:
@@ -103,46 +132,3 @@ def _engine(path: Path) -> sa.Engine:
     engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
-
-
-def _usable(log: Log, path: Path) -> bool:
-    """Tell whether a draft is whole, and of this history: the event it stands at is the one that stands there."""
-    engine = _engine(path)
-    try:
-        with engine.connect() as connection:
-            position, leaf = _reached(connection)
-        with log.database.read() as store:
-            found = store.scalar(sa.select(events.c.leaf_hash).where(events.c.position == position))
-    except (DBAPIError, sqlite3.Error):
-        return False
-    finally:
-        engine.dispose()
-    return position == 0 or found == leaf
-
-
-def _reached(connection: Connection) -> tuple[int, bytes | None]:
-    row = connection.exec_driver_sql("SELECT position, leaf_hash FROM reached").first()
-    return (row.position, row.leaf_hash) if row else (0, None)
-
-
-def _fold(log: Log, models: Sequence[Projection], connection: Connection, until: int, progress: Progress) -> int:
-    """Fold on, and settle; return the position reached, which is ``until`` unless the draft had come farther."""
-    with connection.begin():
-        position, _ = _reached(connection)
-    until = max(position, until)
-    steps = replay(log, models, connection, until, after=position, page=BATCH, indexed=False)
-    going_on = True
-    while going_on:
-        with connection.begin():
-            step = next(steps, None)
-            going_on = step is not None
-            _note(log, connection, step or until)
-        progress(step or until)
-    return until
-
-
-def _note(log: Log, connection: Connection, position: int) -> None:
-    with log.database.read() as store:
-        leaf = store.scalar(sa.select(events.c.leaf_hash).where(events.c.position == position))
-    connection.exec_driver_sql("DELETE FROM reached")
-    connection.exec_driver_sql("INSERT INTO reached VALUES (?, ?)", (position, leaf))

@@ -28,14 +28,14 @@ def load(
 ) -> None:
     """Fill the builds that still stand at 0 with a draft's tables, and move them to its position.
 
-    Reports how many of the models are there. What an interrupted loading left is begun again.
+    Reports the position in proportion to the models that are there. What an interrupted loading left is begun again.
     """
     for number, model in enumerate(models, start=1):
         if database.is_sqlite:
             _load_sqlite(database, model, draft, position)
         else:
             _load_postgresql(database, model, draft, position)
-        progress(number)
+        progress(position * number // len(models))
 
 
 def _tables(model: Projection) -> list[Table]:

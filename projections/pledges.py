@@ -20,6 +20,8 @@ IDS = 500
 class Pledges(Projection, name="pledges"):
     """Every pledge; a streak is a fold over its checked-in days, computed anew whenever one is added."""
 
+    weight = 5
+
     def define(self) -> None:
         """One row per pledge, and one per checked-in day of the promise that stands."""
         self.pledges = self.table(

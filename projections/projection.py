@@ -83,6 +83,8 @@ class Projection:
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
+    weight: ClassVar[int] = 1
+    """How much of the time of a fold it takes, roughly: by it read models are shared out among processes."""
     handlers: ClassVar[dict[str, Handler]] = {}
 
     def __init_subclass__(cls, *, name: str, version: int = 1) -> None:

@@ -1,5 +1,6 @@
 """Building read models anew beside the live ones: swapped in at once, or only compared."""
 
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from history.recorder import last_position
 from history.tables import parked_events
 from history.tables import projections as checkpoints
 from projections.changes import Changes
-from projections.drafts import alone, drawn_up
+from projections.crew import fold, shares
+from projections.drafts import Draft, Overtaken, alone, clear
 from projections.loading import load
 from projections.projection import Projection
 from projections.replay import PAGE, replay, scratch
@@ -41,10 +43,6 @@ class Difference:
     fresh: dict[str, Any] | None
 
 
-class _Overtaken(Exception):
-    """Somebody else moved the same build."""
-
-
 def rebuild(
     runner: Runner,
     kinds: Sequence[type[Projection]],
@@ -57,14 +55,12 @@ def rebuild(
     head. Can be interrupted: with the same folder the next call goes on where this one ended. Readers see the old
     tables until the swap. ``progress`` is told the stage, "rebuilding" or "writing", and how many events are done.
     """
-    if runner.database.path is not None:
-        folder = runner.database.path.parent / DRAFTS  # so that all who rebuild this file wait for each other
     runner.prepare()
     builds = [_begin(runner, kind) for kind in kinds]
-    with alone(folder):
-        _draw_up(runner, builds, progress, folder)
+    with _place(runner, folder) as place, alone(place):
+        _draw_up(runner, builds, progress, place)
     while not _swapped(runner, builds, progress):
-        with suppress(_Overtaken), runner.database.write() as connection:
+        with suppress(Overtaken), runner.database.write() as connection:
             positions = [_position(connection, projection) for projection in builds]
             lowest = min(positions)
             group = [p for p, position in zip(builds, positions, strict=True) if position == lowest]
@@ -72,20 +68,36 @@ def rebuild(
             progress(FOLDING, _advance(runner, connection, group, lowest, limit))
 
 
-def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path | None) -> None:
+def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path) -> None:
     """Fold and load those builds of which nothing is there yet."""
     with runner.database.read() as connection:
         fresh = [build for build in builds if _position(connection, build) == 0]
         head = last_position(connection)
     if not fresh or not head:
         return
-    with drawn_up(runner.log, fresh, head, folder, lambda done: progress(FOLDING, done)) as (draft, position):
-        load(runner.database, fresh, draft, position, lambda done: progress(WRITING, done * position // len(fresh)))
+    drafts = [Draft(share, folder) for share in shares(fresh, head)]
+    clear(folder, runner.log, drafts)
+    for draft, position in fold(runner.log, drafts, head, lambda done: progress(FOLDING, done)):
+        with draft.opened() as connection:
+            load(runner.database, draft.models, connection, position, lambda done: progress(WRITING, done))
+        draft.delete()
+
+
+@contextmanager
+def _place(runner: Runner, folder: Path | None) -> Iterator[Path]:
+    """Give the folder for drafts: on SQLite beside the file, so that all who rebuild it wait for each other."""
+    if runner.database.path is not None:
+        folder = runner.database.path.parent / DRAFTS
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="groundswell-") as made:
+        yield Path(made)
 
 
 def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -> bool:
     """Take the last few events while nobody can append, and swap; return False where it are more than a few."""
-    with suppress(_Overtaken), runner.database.append() as connection:
+    with suppress(Overtaken), runner.database.append() as connection:
         positions = [_position(connection, projection) for projection in builds]
         head = last_position(connection)
         if builds and head - min(positions) > LAST:
@@ -121,7 +133,7 @@ def _position(connection: Connection, projection: Projection) -> int:
 
 
 def _advance(runner: Runner, connection: Connection, group: Sequence[Projection], after: int, limit: int) -> int:
-    """Fold the events after a position, and return the position reached; raise _Overtaken where it is not at it."""
+    """Fold the events after a position, and return the position reached; raise Overtaken where it is not at it."""
     facts = [runner.log.mapper.raw_fact(row) for row in runner.log.raw(connection, after, limit)]
     if not facts:
         return after
@@ -136,7 +148,7 @@ def _advance(runner: Runner, connection: Connection, group: Sequence[Projection]
             .values(position=facts[-1].position)
         )
         if moved.rowcount != 1:
-            raise _Overtaken
+            raise Overtaken
         changes = Changes(connection)
         projection.apply(facts, changes)
         changes.flush()

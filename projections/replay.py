@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from history.reading import Log
+from history.reading import SealedLog
 from history.tables import events
 from projections.changes import Changes
 from projections.projection import Projection
@@ -28,7 +28,7 @@ def scratch() -> Engine:
 
 
 def replay(
-    log: Log,
+    log: SealedLog,
     models: Sequence[Projection],
     connection: Connection,
     position: int,
@@ -45,7 +45,7 @@ def replay(
     for model in models:
         model.create(connection, indexed=False)
     topics = sorted({topic for model in models for topic in model.handlers})
-    while facts := log.facts(after, page, events.c.topic.in_(topics), events.c.position <= position, *where):
+    while facts := log.sealed_facts(after, page, events.c.topic.in_(topics), events.c.position <= position, *where):
         for model in models:
             changes = Changes(connection, bulk=True)
             model.apply(facts, changes)

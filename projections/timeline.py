@@ -113,6 +113,8 @@ class Milestone:
 class Timeline(Projection, name="timeline"):
     """Counts per day, and milestones."""
 
+    weight = 2
+
     def define(self) -> None:
         """One row per day on which anything happened, per milestone, and per title that a milestone may need."""
         self.days = self.table(

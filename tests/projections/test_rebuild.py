@@ -1,3 +1,5 @@
+import multiprocessing
+import os
 import threading
 from pathlib import Path
 
@@ -6,11 +8,12 @@ import sqlalchemy as sa
 
 from domain.kernel import Conflict, identify
 from history.tables import projections as checkpoints
-from projections import drafts, loading
+from projections import crew, drafts, loading
 from projections import rebuild as rebuilding
 from projections.campaigns import Campaigns
 from projections.changes import Changes
 from projections.chapters import Chapters
+from projections.crew import FoldFailed
 from projections.pledges import Pledges
 from projections.projection import Projection
 from projections.rebuild import DRAFTS, compare, rebuild
@@ -186,6 +189,34 @@ def test_two_rebuilds_at_once_fold_nothing_twice(store: Store) -> None:
         thread.join()
     assert compare(store.runner, KINDS) == []
     assert {kind: live_contents(store, kind) for kind in KINDS} == before
+
+
+@pytest.fixture
+def many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small history is shared out among processes too."""
+    monkeypatch.setattr(crew, "MANY", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+
+
+@pytest.mark.usefixtures("many_processes")
+def test_several_processes_fold_what_one_does(store: Store) -> None:
+    wander(store, steps=300)
+    store.catch_up()
+    before = {kind: live_contents(store, kind) for kind in KINDS}
+    told: list[tuple[str, int]] = []
+    rebuild(store.runner, KINDS, lambda stage, done: told.append((stage, done)))
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+    assert told.count(("writing", store.head)) == 3
+    assert compare(store.runner, KINDS) == []
+
+
+@pytest.mark.usefixtures("many_processes")
+def test_a_fold_that_fails_in_a_process_says_so(store: Store) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    store.catch_up()
+    with pytest.raises(FoldFailed, match="ZeroDivisionError"):
+        rebuild(Runner(store.engine.log, [Broken, Pledges]), [Broken, Pledges])
+    assert multiprocessing.active_children() == []
 
 
 class Newer(Chapters, name="chapters", version=2):
