@@ -78,6 +78,8 @@ PROJECTIONS: Final[tuple[type[Projection], ...]] = (
 IDLE_SECONDS: Final = 0.5
 """How often the store is asked for events of other processes while nothing happens in this one."""
 LONGEST_PAUSE: Final = 30.0
+PAST: Final = "past"
+"""The folder in the data directory that holds states of the past: a cache, which may be deleted at any time."""
 
 Progress = Callable[[str, int], Any]
 
@@ -88,7 +90,7 @@ class Groundswell:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
         self.runner = Runner(engine.log, PROJECTIONS)
-        self.reader = Reader(self.runner)
+        self.reader = Reader(self.runner, settings.data_dir / PAST)
         self.accounts = Accounts(engine.database)
         self.worker = Worker(self)
         self.stale = self.runner.prepare()

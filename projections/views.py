@@ -1,27 +1,26 @@
 """Reading what can be seen: the live read models, or the same as of a position or a time."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from domain.kernel import Erased, Invalid, Sealed
 from history.recorder import last_position
 from history.tables import events
 from history.tables import projections as checkpoints
+from projections.past import Past
 from projections.projection import Projection
-from projections.replay import replay, scratch
+from projections.retained import Retained
 from projections.runner import Runner
 
 P = TypeVar("P", bound=Projection)
-KEPT: Final = 8
 WAIT_SECONDS: Final = 2.0
 
 
@@ -67,28 +66,22 @@ class Views:
             return log.persons.open(connection, sealed)
 
 
-@dataclass
-class _Past:
-    """Read models as of a point: folded by the first who asks, while the others wait."""
-
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    engine: Engine | None = None
-    readers: int = 0
-
-
 class Reader:
-    """Gives views of the read models that the runner keeps."""
+    """Gives views of the read models that the runner keeps.
 
-    def __init__(self, runner: Runner) -> None:
+    In ``folder``, if there is one, states of the past are retained, so that it need not be folded from its beginning.
+    """
+
+    def __init__(self, runner: Runner, folder: Path | None = None) -> None:
         self.runner = runner
-        self._past: OrderedDict[Any, _Past] = OrderedDict()
-        self._mutex = threading.Lock()
+        self._past = Past(runner.log, None if folder is None else Retained(folder, runner.database))
 
     @contextmanager
     def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = PRESENT) -> Iterator[Views]:
         """Give views of the present, or of ``kinds`` as of a point of history."""
         if not as_of.live:
-            with self._replayed(kinds, as_of) as (engine, position), engine.connect() as connection:
+            position = self._position(as_of)
+            with self._past.open(kinds, position, as_of.occurred_by) as connection:
                 yield Views(self, connection, position, {})
             return
         with self.runner.database.read() as connection:
@@ -100,21 +93,24 @@ class Reader:
 
     @property
     def kept(self) -> int:
-        """How many points of history are folded and kept."""
-        return len(self._past)
+        """How many points of history are folded and kept in memory."""
+        return self._past.kept
 
     def close(self) -> None:
         """Forget what was folded as of some point."""
-        with self._mutex:
-            self._keep(0)
+        self._past.close()
 
     def wait(self, position: int, seconds: float = WAIT_SECONDS) -> bool:
-        """Wait until all live read models have come to the position; tell whether they have."""
+        """Wait until all live read models have come to the position; tell whether they have.
+
+        Nobody waits for what is not recorded yet, nor for a read model that stands still in trouble.
+        """
         deadline = time.monotonic() + seconds
         while True:
             with self.runner.database.read() as connection:
-                if self.runner.position(connection) >= position:
-                    return True
+                come = self.runner.awaited(connection, position)
+                if come is not False or position > last_position(connection):
+                    return bool(come)
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -127,42 +123,9 @@ class Reader:
             query = sa.select(sa.func.max(events.c.position)).where(events.c.recorded_at <= moment)
             return connection.scalar(query) or 0
 
-    @contextmanager
-    def _replayed(self, kinds: Sequence[type[Projection]], as_of: AsOf) -> Iterator[tuple[Engine, int]]:
-        """Give the kinds folded again from a cut of the history, in a database of their own."""
-        with self.runner.database.read() as connection:
-            head = last_position(connection)
-        position = head if as_of.position is None else as_of.position
-        if position > head:
+    def _position(self, as_of: AsOf) -> int:
+        """Return the position of a point; raise Invalid where the history has not come to it."""
+        head = self.runner.log.head()
+        if as_of.position is not None and as_of.position > head:
             raise Invalid("as_of.in_future", f"The history ends at position {head}.")
-        key = (position, as_of.occurred_by, *sorted(kind.name for kind in kinds))
-        with self._mutex:
-            past = self._past.setdefault(key, _Past())
-            self._past.move_to_end(key)
-            past.readers += 1
-        try:
-            with past.lock:
-                if past.engine is None:
-                    past.engine = self._replay(kinds, position, as_of.occurred_by)
-            yield past.engine, position
-        finally:
-            with self._mutex:
-                past.readers -= 1
-                self._keep(KEPT)
-
-    def _keep(self, number: int) -> None:
-        """Let go of those used longest ago, except where somebody reads."""
-        idle = [key for key, past in self._past.items() if not past.readers]
-        for key in idle[: max(0, len(self._past) - number)]:
-            engine = self._past.pop(key).engine
-            if engine is not None:
-                engine.dispose()
-
-    def _replay(self, kinds: Sequence[type[Projection]], position: int, by: datetime | None) -> Engine:
-        """Fold with models of its own: those of the runner may be in the middle of a batch."""
-        where = [] if by is None else [events.c.occurred_at <= by]
-        engine = scratch()
-        with engine.begin() as connection:
-            for _ in replay(self.runner.log, [kind(1) for kind in kinds], connection, position, *where):
-                pass
-        return engine
+        return head if as_of.position is None else as_of.position

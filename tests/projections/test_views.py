@@ -8,7 +8,7 @@ import pytest
 from domain.chapters import Chapter
 from domain.kernel import ERASED, Event, Invalid, identify, now
 from domain.slices import Fact
-from projections import views as viewing
+from projections import past
 from projections.campaigns import Campaigns
 from projections.changes import Changes
 from projections.chapters import Chapters
@@ -144,7 +144,7 @@ def test_the_past_is_not_folded_with_the_models_that_run_live(store: Store) -> N
 
 
 def test_only_some_pasts_are_kept_and_never_one_that_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewing, "KEPT", 2)
+    monkeypatch.setattr(past, "KEPT", 2)
     store.run("chapters.found", chapter="c", name="1")
     for number in range(2, 7):
         store.run("chapters.amend", chapter="c", name=str(number))
