@@ -1,10 +1,11 @@
 """Boards: the scopes and windows in which points are counted, and how whoever has them is ranked."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 from uuid import UUID
 
@@ -15,6 +16,10 @@ ALWAYS: Final = date.min
 """The start of the window that has none."""
 
 Key = tuple[str, UUID, str, date]
+"""Scope, scope id, window and its first day: what tells a board from all others."""
+
+Points = tuple[UUID, int]
+"""Who has how many hundredths of points."""
 
 
 class Scope(StrEnum):
@@ -87,8 +92,26 @@ class Board:
 
     @property
     def key(self) -> Key:
-        """What the board's totals are kept under."""
+        """What tells it from all others."""
         return (self.scope.value, self.scope_id or NOWHERE, self.window.value, self.start)
+
+    @property
+    def id(self) -> int:
+        """The number that its totals are kept under."""
+        return board_id(self.key)
+
+    @property
+    def of_teams(self) -> bool:
+        """Whether chapters or partnerships are ranked, not supporters."""
+        return self.scope in {Scope.CHAPTERS, Scope.PARTNERSHIPS}
+
+
+@functools.lru_cache(maxsize=65_536)
+def board_id(key: Key) -> int:
+    """Return the number that a board is kept under: 63 bits of a hash, so that it is the same in every build."""
+    scope, scope_id, window, start = key
+    digest = sha256(f"{scope} {scope_id} {window} {start}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +135,37 @@ def places(
         yield Scope.CHAPTERS.value, NOWHERE, chapter
     if partnership is not None:
         yield Scope.PARTNERSHIPS.value, NOWHERE, partnership
+
+
+@functools.lru_cache(maxsize=65_536)
+def counted_on(
+    campaign: UUID | None, chapters: tuple[UUID, ...], partnership: UUID | None, day: date
+) -> Sequence[tuple[Key, int, UUID | None]]:
+    """Return (board, its number, the team that gets the points | None for the supporter) of all boards they count on.
+
+    The campaign, chapters, partnership and day are those of whatever gave the points.
+    """
+    found = []
+    for scope, scope_id, entity in places(NOWHERE, campaign, chapters, partnership):
+        for window, start in windows(day):
+            key = (scope, scope_id, window, start)
+            found.append((key, board_id(key), None if entity == NOWHERE else entity))
+    return found
+
+
+def in_order(one: Points) -> tuple[int, UUID]:
+    """Return what boards are in order of: most points first, equal ones by id."""
+    return -one[1], one[0]
+
+
+def ranked(rows: Sequence[Points], more: int, same: int) -> Iterator[Standing]:
+    """Yield standings in order, where so many have more points than the first, and so many as many."""
+    points, rank, ahead = rows[0][1], more + 1, None
+    for place, (entity, mine) in enumerate(rows):
+        if mine != points:
+            ahead = more + same - place if ahead is None else ahead
+            points, rank = mine, ahead + place + 1
+        yield Standing(rank, entity, number(mine))
 
 
 def number(hundredths: int) -> float:

@@ -12,11 +12,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 
-from projections.boards import NOWHERE, Board, Scope, Window
+from projections.boards import NOWHERE, Board, Points, Scope, Window, in_order
 from projections.ledger import read_ids
-
-Points = tuple[UUID, int]
-"""Who has how many hundredths of points."""
 
 
 class BoardsAsOf:
@@ -102,8 +99,3 @@ class BoardsAsOf:
             for chapter in read_ids(chapters):
                 sums[chapter] += int(points)
         return list(sums.items())
-
-
-def in_order(one: Points) -> tuple[int, UUID]:
-    """Return what boards are in order of: most points first, equal ones by id."""
-    return -one[1], one[0]

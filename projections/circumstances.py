@@ -1,5 +1,7 @@
 """The circumstances that points count under: each supporter's time zone and chapters, and where a promise came from."""
 
+import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,12 +15,18 @@ from domain.referrals import ReferralCode, referral_id
 from domain.scoring import SCORABLE
 from domain.slices import Fact
 from domain.supporters import UTC_NAME, Supporter
+from history.statements import select_among, uuid_of
 from projections.changes import Changes
 from projections.ledger import Happening, read_ids, write_ids
 from projections.projection import Json, Projection
 
 MOVES: Final[tuple[type[Event], ...]] = (ReferralCode.Claimed, ReferralCode.Reclaimed, ReferralCode.Released)
 """The events that change circumstances and can give no points."""
+REGISTERED: Final = Supporter.Registered.TOPIC
+MOVING: Final = frozenset(Supporter.events)
+PROMISES: Final = frozenset({Pledge.Made.TOPIC, Pledge.Renewed.TOPIC})
+CONTINUES: Final = frozenset(Pledge.events) - {Pledge.Made.TOPIC}
+CODES: Final = frozenset(ReferralCode.events)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Circumstances:
 
     def __init__(self, tables: Tables, changes: Changes, facts: Sequence[Fact]) -> None:
         self.tables, self.changes = tables, changes
-        self.members: dict[UUID, Member] = {}
+        self.members: defaultdict[UUID, Member] = defaultdict(Member)
         self.partnerships: dict[UUID, UUID | None] = {}
         self.codes: dict[UUID, UUID | None] = {}
         self._fetch(facts)
@@ -66,50 +74,52 @@ class Circumstances:
         persons: set[UUID] = set()
         promises: set[UUID] = set()
         codes: set[UUID] = set()
-        for event in (fact.event for fact in facts):
-            if event.TOPIC in SCORABLE and event.person is not None and not isinstance(event, Supporter.Registered):
+        for fact in facts:
+            event: Any = fact.event
+            topic = event.TOPIC
+            if topic in SCORABLE and topic != REGISTERED:
                 persons.add(event.person)
-            if isinstance(event, Pledge.Made | Pledge.Renewed):
-                codes |= {referral_id(event.referral)} if event.referral else set()
-            if isinstance(event, Pledge.Event) and not isinstance(event, Pledge.Made):
+            if topic in PROMISES and event.referral:
+                codes.add(referral_id(event.referral))
+            if topic in CONTINUES:
                 promises.add(event.originator_id)
-        for row in self.changes.rows(self.tables.members, "supporter", persons):
-            self.members[row.supporter] = Member(row.time_zone or UTC_NAME, read_ids(row.chapters))
-        for row in self.changes.rows(self.tables.promises, "pledge", promises):
-            self.partnerships[row.pledge] = row.partnership
-        for row in self.changes.rows(self.tables.codes, "code", codes):
-            self.codes[row.code] = row.partnership
+        for key, time_zone, chapters in self._rows(self.tables.members, persons):
+            self.members[key] = Member(time_zone or UTC_NAME, read_ids(chapters and json.loads(chapters)))
+        for key, partnership in self._rows(self.tables.promises, promises):
+            self.partnerships[key] = partnership and uuid_of(partnership)
+        for key, partnership in self._rows(self.tables.codes, codes):
+            self.codes[key] = partnership and uuid_of(partnership)
+
+    def _rows(self, table: Table, ids: set[UUID]) -> Iterator[Any]:
+        """Yield the rows of these ids, as the driver gives them but for the id."""
+        if ids:
+            (key,) = table.primary_key
+            select = f"SELECT {', '.join(column.name for column in table.columns)} FROM {table.name}"  # noqa: S608 - names
+            for row in select_among(self.changes.connection, select, key, ids):
+                yield uuid_of(row[0]), *row[1:]
 
     def happenings(self, facts: Sequence[Fact]) -> Iterator[Happening]:
         """Yield what can score, in order, each with the circumstances of its moment."""
         for fact in facts:
             event: Any = fact.event
-            match event:
-                case Supporter.Event():
-                    self._moved(event)
-                case ReferralCode.Event():
-                    self._code(event)
-                case Pledge.Made() | Pledge.Renewed():
-                    self._promised(event)
-            if event.TOPIC in SCORABLE and event.person is not None:
-                yield self._happening(fact, event.person, getattr(event, "campaign", None))
+            topic = event.TOPIC
+            if topic in MOVING:
+                self._moved(event)
+            elif topic in PROMISES:
+                self._promised(event)
+            elif topic in CODES:
+                self._code(event)
+            if topic in SCORABLE and (person := event.person) is not None:
+                yield self._happening(fact, topic, person, getattr(event, "campaign", None))
 
-    def _happening(self, fact: Fact, person: UUID, campaign: UUID | None) -> Happening:
-        member = self.members.get(person) or self.members.setdefault(person, Member())
-        return Happening(
-            fact.position,
-            person,
-            fact.stream,
-            fact.topic,
-            fact.occurred_at,
-            fact.occurred_at.astimezone(zone(member.time_zone)).date(),
-            campaign,
-            member.chapters,
-            self.partnerships.get(fact.stream),
-        )
+    def _happening(self, fact: Fact, topic: str, person: UUID, campaign: UUID | None) -> Happening:
+        member, at, stream = self.members[person], fact.occurred_at, fact.event.originator_id
+        day = at.date() if member.time_zone == UTC_NAME else at.astimezone(zone(member.time_zone)).date()
+        partnership = self.partnerships.get(stream)
+        return Happening(fact.position, person, stream, topic, at, day, campaign, member.chapters, partnership)
 
     def _moved(self, event: Supporter.Event) -> None:
-        member = self.members.setdefault(event.person, Member())
+        member = self.members[event.person]
         before = (member.time_zone, member.chapters)
         match event:
             case Supporter.Registered(time_zone=time_zone) | Supporter.Amended(time_zone=time_zone):

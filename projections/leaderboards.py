@@ -1,6 +1,6 @@
 """Leaderboards: the score ledger, the totals of every board, and the questions they answer."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Column, Connection, Date, Index, Integer, Text, Uuid
+from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
 
 from domain.actions import Action
 from domain.kernel import Event
@@ -17,13 +17,16 @@ from domain.recognitions import Recognition
 from domain.scoring import SCORABLE, TAKES_BACK, Applies, ScoringRules
 from domain.slices import Fact
 from domain.supporters import Supporter
+from history.statements import insert
 from history.tables import BigInt, Moment
-from projections.boards import NOWHERE, Board, Scope, Standing, number, places, windows
-from projections.boards_as_of import BoardsAsOf, Points
+from projections.boards import NOWHERE, Board, Key, Scope, Standing, counted_on, number, ranked
+from projections.boards_as_of import BoardsAsOf
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
 from projections.ledger import DEFAULT_RULES, Entry, Given, Happening, Rules, Scorer, at_once, read_happening, write_ids
 from projections.projection import Json, Projection, on
+from projections.rescoring import score_anew
+from projections.totals import Totals
 
 SCORING: Final[tuple[type[Event], ...]] = tuple(
     event
@@ -67,8 +70,14 @@ class Explained:
     entries: Sequence[ScoreEntry]
 
 
-class Leaderboards(Projection, name="leaderboards"):
-    """Points by the scoring rules in force, for every scope and window."""
+class Leaderboards(Projection, name="leaderboards", version=2):
+    """Points by the scoring rules in force, for every scope and window.
+
+    Rules published for all history write every entry anew at their own position, from which on they alone count; those
+    before stay, as what was known up to then.
+    """
+
+    weight = 8
 
     def define(self) -> None:
         """Keep the ledger, what counts for a team, the totals of all boards, the rules, and the circumstances."""
@@ -88,8 +97,8 @@ class Leaderboards(Projection, name="leaderboards"):
             Column("campaign", Uuid),
             Column("chapters", Json),
             Column("partnership", Uuid),
-            Column("superseded", BigInt),
-            looked_up=[("supporter", "day")],
+            looked_up=[("supporter", "day", "position", "points")],
+            index=[("day", "position"), ("campaign", "position")],
         )
         self.teams = self.table(
             "score_teams",
@@ -97,19 +106,6 @@ class Leaderboards(Projection, name="leaderboards"):
             Column("position", BigInt, primary_key=True, autoincrement=False),
             Column("number", Integer, primary_key=True, autoincrement=False),
         )
-        self.totals = self.table(
-            "score_totals",
-            Column("scope", Text, primary_key=True),
-            Column("scope_id", Uuid, primary_key=True),
-            Column("window", Text, primary_key=True),
-            Column("window_start", Date, primary_key=True),
-            Column("entity", Uuid, primary_key=True),
-            Column("points", BigInt, nullable=False),
-        )
-        self.totals.dialect_options["sqlite"]["with_rowid"] = False
-        total = self.totals.c
-        board = (total.scope, total.scope_id, total.window, total.window_start)
-        Index(f"{self.totals.name}_top", *board, total.points.desc(), total.entity)
         self.rules = self.table(
             "score_rules",
             Column("version", Integer, primary_key=True, autoincrement=False),
@@ -119,6 +115,7 @@ class Leaderboards(Projection, name="leaderboards"):
             Column("daily_cap", sa.Float),
             Column("applies", Text),
         )
+        self.totals = Totals.declare(self)
         self.circumstances = Tables.declare(self)
         self.past = BoardsAsOf(self.entries, self.teams)
 
@@ -139,64 +136,112 @@ class Leaderboards(Projection, name="leaderboards"):
                 start = place + 1
         self._score(facts[start:], changes)
 
+    def settle(self, connection: Connection) -> None:
+        """Compute the totals of all boards from the ledger."""
+        self.totals.compute(connection, self.entries, [self.standing_at(connection), self.entries.c.points != 0])
+
     def _score(self, facts: Sequence[Fact], changes: Changes) -> None:
-        facts = [fact for fact in facts if fact.topic in self.handlers]
+        facts = [fact for fact in facts if fact.event.TOPIC in self.handlers]
         if not facts:
             return
         happenings = list(Circumstances(self.circumstances, changes, facts).happenings(facts))
-        scorer = Scorer(self.rules_in_force(changes.connection))
-        self._recall(scorer, happenings, changes)
-        self._write(at_once(scorer, happenings), changes)
+        ending = {happening.stream for happening in happenings if happening.topic in TAKES_BACK}
+        scorer = Scorer(self.rules_in_force(changes.connection), ending)
+        self._recall(scorer, happenings, changes.connection)
+        entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
+        self._write(entries, changes.connection)
+        if not changes.bulk:
+            self._count(entries, changes.connection)
 
-    def _recall(self, scorer: Scorer, happenings: Sequence[Happening], changes: Changes) -> None:
+    def _recall(self, scorer: Scorer, happenings: Sequence[Happening], connection: Connection) -> None:
         """Fetch what the streams gave whose points are taken back, and how many points capped days already have."""
         taken = [happening for happening in happenings if happening.topic in TAKES_BACK]
         if taken:
             streams = {happening.stream for happening in taken}
-            rows = self._standing(changes, {happening.supporter for happening in taken})
+            rows = self._standing(connection, {happening.supporter for happening in taken})
             for stream, given in recalled(row for row in rows if row.stream in streams).items():
                 scorer.given[stream] = given
         if scorer.rules.daily_cap is not None and happenings:
             table, days = self.entries, [happening.day for happening in happenings]
             between = table.c.day.between(min(days), max(days))
-            for row in self._standing(changes, {happening.supporter for happening in happenings}, between):
+            for row in self._standing(connection, {happening.supporter for happening in happenings}, between):
                 key = (row.supporter, row.day)
                 scorer.days[key] = scorer.days.get(key, 0) + row.points
 
-    def _standing(self, changes: Changes, supporters: set[UUID], *where: sa.ColumnElement[bool]) -> Iterator[Any]:
+    def _standing(self, connection: Connection, supporters: set[UUID], *where: sa.ColumnElement[bool]) -> Iterator[Any]:
         table, ordered = self.entries, sorted(supporters)
+        stand = self.standing_at(connection)
         for start in range(0, len(ordered), PERSONS):
             named = table.c.supporter.in_(ordered[start : start + PERSONS])
-            query = sa.select(table).where(named, table.c.superseded.is_(None), table.c.points != 0, *where)
-            yield from changes.connection.execute(query.order_by(table.c.position, table.c.number))
+            query = sa.select(table).where(named, stand, table.c.points != 0, *where)
+            yield from connection.execute(query.order_by(table.c.position, table.c.number))
 
-    def _write(self, entries: Iterable[Entry], changes: Changes) -> None:
-        sums: defaultdict[Whereto, int] = defaultdict(int)
+    def _placed(self, entries: Sequence[Entry], connection: Connection) -> Sequence[Entry]:
+        """Place an event that was parked, while newer rules scored all history anew, among what these scored."""
+        since = self.since(connection)
+        if not entries or entries[0].position >= since:
+            return entries
+        table = self.entries.c
+        first = connection.scalar(sa.select(sa.func.max(table.number)).where(table.position == since))
+        after = 0 if first is None else first + 1
+        return [entry._replace(position=since, number=after + place) for place, entry in enumerate(entries)]
+
+    def _write(self, entries: Sequence[Entry], connection: Connection) -> None:
+        if not entries:
+            return
+        rows = [self._row(entry, entry.happening) for entry in entries]
+        insert(self.entries, tuple(self.entries.c.keys()), connection.dialect).execute(connection, rows)
+        teams = [
+            (team, entry.position, entry.number)
+            for entry in entries
+            if entry.points
+            for team in (*entry.happening.chapters, entry.happening.partnership)
+            if team is not None
+        ]
+        if teams:
+            insert(self.teams, tuple(self.teams.c.keys()), connection.dialect).execute(connection, teams)
+
+    @staticmethod
+    def _row(entry: Entry, where: Happening) -> tuple[Any, ...]:
+        """Return the values of an entry's columns."""
+        return (
+            entry.position,
+            entry.number,
+            where.event,
+            entry.of,
+            where.supporter,
+            where.stream,
+            where.topic,
+            entry.points,
+            entry.rules_version,
+            where.occurred_at,
+            where.day,
+            where.campaign,
+            write_ids(where.chapters) if where.chapters else None,
+            where.partnership,
+        )
+
+    def _count(self, entries: Iterable[Entry], connection: Connection) -> None:
+        """Add what the entries gave and took to the totals of all boards."""
+        sums: defaultdict[Whereto, list[int]] = defaultdict(lambda: [0, 0])
         for entry in entries:
-            where = entry.happening
-            changes.insert(
-                self.entries,
-                **where._replace(chapters=write_ids(where.chapters))._asdict(),  # type: ignore[arg-type]
-                position=entry.position,
-                number=entry.number,
-                of=entry.of,
-                points=entry.points,
-                rules_version=entry.rules_version,
-                superseded=None,
-            )
-            if not entry.points:
-                continue
-            for team in (*where.chapters, *((where.partnership,) if where.partnership else ())):
-                changes.insert(self.teams, team=team, position=entry.position, number=entry.number)
-            sums[where.supporter, where.campaign, where.chapters, where.partnership, where.day] += entry.points
-        for (supporter, campaign, chapters, partnership, day), points in sums.items():
-            for scope, scope_id, entity in places(supporter, campaign, chapters, partnership):
-                for window, start in windows(day):
-                    changes.add(self.totals, scope, scope_id, window, start, entity, points=points)
+            if entry.points:
+                where = entry.happening
+                into = sums[where.supporter, where.campaign, where.chapters, where.partnership, where.day]
+                into[0] += entry.points
+                into[1] += 1
+        amounts: Counter[tuple[int, UUID]] = Counter()
+        numbers: Counter[Key] = Counter()
+        for (supporter, campaign, chapters, partnership, day), (points, times) in sums.items():
+            for key, board, team in counted_on(campaign, chapters, partnership, day):
+                amounts[board, team or supporter] += points
+                numbers[key] += times
+        self.totals.add(connection, amounts, numbers)
 
     # --- new rules ---
 
     def _publish(self, fact: Fact, event: ScoringRules.Published, changes: Changes) -> None:
+        before = self.since(changes.connection)
         changes.put(
             self.rules,
             event.version,
@@ -208,41 +253,23 @@ class Leaderboards(Projection, name="leaderboards"):
         )
         changes.flush()
         if event.applies is Applies.TO_ALL_HISTORY:
-            self._score_anew(fact.position, changes)
+            rules = self.rules_in_force(changes.connection)
+            score_anew(changes.connection, self.entries, self.teams, rules, range(before, fact.position))
+            if not changes.bulk:
+                self.settle(changes.connection)
 
-    def _score_anew(self, position: int, changes: Changes) -> None:
-        """Close all entries and write them anew by the rules in force, supporter by supporter; count all boards anew.
+    def since(self, connection: Connection, by: int | None = None) -> int:
+        """Return the position from which on entries count: that of the last rules for all history, or 0."""
+        rules = self.rules.c
+        query = sa.select(sa.func.max(rules.position)).where(rules.applies == Applies.TO_ALL_HISTORY.value)
+        if by is not None:
+            query = query.where(rules.position <= by)
+        return connection.scalar(query) or 0
 
-        The closed entries stay, as what was known up to this position.
-        """
-        rules, table = self.rules_in_force(changes.connection), self.entries
-        stand = table.c.superseded.is_(None)
-        changes.connection.execute(table.update().where(stand).values(superseded=position))
-        changes.connection.execute(self.totals.delete())
-        written = 0
-        for supporters in self._persons(changes.connection):
-            own = sa.select(table).where(
-                table.c.supporter.in_(supporters), table.c.superseded == position, table.c.of.is_(None)
-            )
-            rows = changes.connection.execute(own.order_by(table.c.supporter, table.c.event)).all()
-            scorer = Scorer(rules)
-            entries = [
-                Entry(position, written + count, where, of, points, rules.version)
-                for count, (where, of, points) in enumerate(
-                    scored for row in rows for scored in scorer.score(read_happening(row))
-                )
-            ]
-            written += len(entries)
-            self._write(entries, changes)
-            changes.flush()
-
-    def _persons(self, connection: Connection) -> Iterator[Sequence[UUID]]:
-        column = self.entries.c.supporter
-        query = sa.select(column).distinct().order_by(column).limit(PERSONS)
-        last: UUID | None = None
-        while page := connection.scalars(query if last is None else query.where(column > last)).all():
-            yield page
-            last = page[-1]
+    def standing_at(self, connection: Connection, by: int | None = None) -> sa.ColumnElement[bool]:
+        """Return the condition that an entry counts, at present or as of a position."""
+        since, position = self.since(connection, by), self.entries.c.position
+        return position >= since if by is None else position.between(since, by)
 
     # --- questions, each of the present or as of the position ``by`` ---
 
@@ -268,9 +295,9 @@ class Leaderboards(Projection, name="leaderboards"):
         if after is not None and (points := self._points(connection, board, after, by)) is not None:
             last = (after, points)
         if by is None:
-            rows = self._top(connection, board, limit, last)
+            rows = self.totals.top(connection, board, limit, last)
         else:
-            rows = self.past.top(connection, board, self._since(connection, by), by, limit, last)
+            rows = self.past.top(connection, board, self.since(connection, by), by, limit, last)
         return list(ranked(rows, *self._above(connection, board, rows[0][1], by))) if rows else []
 
     def size(self, connection: Connection, board: Board, by: int | None = None) -> int:
@@ -303,10 +330,7 @@ class Leaderboards(Projection, name="leaderboards"):
         by: int | None = None,
     ) -> list[ScoreEntry]:
         """Return the entries that count for one on a board, in order of the events, after one of them."""
-        table = self.entries
-        counts = table.c.superseded.is_(None)
-        if by is not None:
-            counts = table.c.position.between(self._since(connection, by), by)
+        table, counts = self.entries, self.standing_at(connection, by)
         query = sa.select(table).where(counts, table.c.points != 0, table.c.day.between(board.start, board.end))
         match board.scope:
             case Scope.CHAPTERS | Scope.PARTNERSHIPS:
@@ -329,52 +353,16 @@ class Leaderboards(Projection, name="leaderboards"):
         teams, entries = self.teams.c, self.entries.c
         return sa.and_(teams.team == team, teams.position == entries.position, teams.number == entries.number)
 
-    def _of(self, board: Board, *columns: Any) -> sa.Select[Any]:  # noqa: ANN401 - columns of any type
-        total = self.totals.c
-        mine = zip((total.scope, total.scope_id, total.window, total.window_start), board.key, strict=True)
-        return sa.select(*columns).select_from(self.totals).where(*(column == value for column, value in mine))
-
-    def _since(self, connection: Connection, by: int) -> int:
-        """Return the position from which on entries count as of a position: that of the last rules for all history."""
-        for_all = self.rules.c.applies == Applies.TO_ALL_HISTORY.value
-        query = sa.select(sa.func.max(self.rules.c.position)).where(self.rules.c.position <= by, for_all)
-        return connection.scalar(query) or 0
-
     def _points(self, connection: Connection, board: Board, entity: UUID, by: int | None) -> int | None:
-        if by is not None:
-            return self.past.points(connection, board, self._since(connection, by), by, entity)
-        found: int | None = connection.scalar(
-            self._of(board, self.totals.c.points).where(self.totals.c.entity == entity)
-        )
-        return found
+        if by is None:
+            return self.totals.points(connection, board, entity)
+        return self.past.points(connection, board, self.since(connection, by), by, entity)
 
     def _above(self, connection: Connection, board: Board, points: int, by: int | None) -> tuple[int, int]:
         """Return how many have more points than these, and how many have as many."""
-        if by is not None:
-            return self.past.above(connection, board, self._since(connection, by), by, points)
-        mine = self.totals.c.points
-        more, same = (sa.func.count().filter(each) for each in (mine > points, mine == points))
-        row = connection.execute(self._of(board, more, same).where(mine >= points)).one()
-        return row[0], row[1]
-
-    def _top(self, connection: Connection, board: Board, limit: int, last: Points | None) -> Sequence[Points]:
-        total = self.totals.c
-        query = self._of(board, total.entity, total.points).where(total.points > 0)
-        if last is not None:
-            same = sa.and_(total.points == last[1], total.entity > last[0])
-            query = query.where(sa.or_(total.points < last[1], same))
-        rows = connection.execute(query.order_by(total.points.desc(), total.entity).limit(limit))
-        return [(row.entity, row.points) for row in rows]
-
-
-def ranked(rows: Sequence[Points], more: int, same: int) -> Iterator[Standing]:
-    """Yield standings in order, where so many have more points than the first, and so many as many."""
-    points, rank, ahead = rows[0][1], more + 1, None
-    for place, (entity, mine) in enumerate(rows):
-        if mine != points:
-            ahead = more + same - place if ahead is None else ahead
-            points, rank = mine, ahead + place + 1
-        yield Standing(rank, entity, number(mine))
+        if by is None:
+            return self.totals.above(connection, board, points)
+        return self.past.above(connection, board, self.since(connection, by), by, points)
 
 
 def recalled(rows: Iterable[Any]) -> Mapping[UUID, Given]:

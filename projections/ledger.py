@@ -6,7 +6,7 @@ it takes back counted: on the same day, in the same campaign, for the same chapt
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
@@ -89,36 +89,47 @@ class Given:
         self.standing.clear()
 
 
+Scored = tuple[Happening, int | None, int]
+"""Where points count, the event whose points are taken back | None, hundredths."""
+
+
 class Scorer:
     """Scores happenings in order of history; ``given`` by stream and ``days`` by supporter and day say what was before.
 
     ``given`` must be complete for streams whose points are taken back, ``days`` for days on which a cap holds.
+    ``ending`` names the only streams whose points can be taken back; by default they all can.
     """
 
-    def __init__(self, rules: Rules) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules, ending: Container[UUID] | None = None) -> None:
+        self.rules, self.ending = rules, ending
         self.given: defaultdict[UUID, Given] = defaultdict(Given)
         self.days: dict[tuple[UUID, date], int] = {}
 
-    def score(self, happening: Happening) -> Iterator[tuple[Happening, int | None, int]]:
-        """Yield (where it counts, the event whose points are taken back | None, hundredths), the event's own first."""
-        taken = list(self.given[happening.stream].take()) if happening.topic in TAKES_BACK else ()
-        for before, points in taken:
-            self._count(before, -points)
-        points = self._own(happening)
-        self._count(happening, points)
-        self.given[happening.stream].give(happening, points)
-        yield happening, None, points
-        for before, points in taken:
-            where = before._replace(event=happening.event, topic=happening.topic, occurred_at=happening.occurred_at)
-            yield where, before.event, -points
+    def score(self, happening: Happening) -> Iterable[Scored]:
+        """Return what it gives and takes back, the event's own first."""
+        stream, topic = happening.stream, happening.topic
+        taken = list(self.given[stream].take()) if topic in TAKES_BACK else ()
+        points = self.rules.points.get(topic, 0)
+        if self.rules.daily_cap is not None:
+            for before, each in taken:
+                self._count(before, -each)
+            points = self._within_cap(happening, points, self.rules.daily_cap)
+            self._count(happening, points)
+        if self.ending is None or stream in self.ending:
+            self.given[stream].give(happening, points)
+        own = (happening, None, points)
+        if not taken:
+            return (own,)
+        event, at = happening.event, happening.occurred_at
+        back = (
+            (before._replace(event=event, topic=topic, occurred_at=at), before.event, -each) for before, each in taken
+        )
+        return (own, *back)
 
-    def _own(self, happening: Happening) -> int:
-        points = self.rules.points.get(happening.topic, 0)
-        if points > 0 and self.rules.daily_cap is not None:
-            room = self.rules.daily_cap - self.days.get((happening.supporter, happening.day), 0)
-            points = max(0, min(points, room))
-        return points
+    def _within_cap(self, happening: Happening, points: int, cap: int) -> int:
+        if points <= 0:
+            return points
+        return max(0, min(points, cap - self.days.get((happening.supporter, happening.day), 0)))
 
     def _count(self, happening: Happening, points: int) -> None:
         if points:

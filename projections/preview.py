@@ -167,7 +167,7 @@ class _Fold:
     def run(self, weights: "_Weights", progress: Progress) -> None:
         """Weigh all supporters."""
         entries = self._model.entries
-        standing = sa.select(sa.func.count()).select_from(entries).where(entries.c.superseded.is_(None))
+        standing = sa.select(sa.func.count()).select_from(entries).where(self._model.standing_at(self._connection))
         total, done = self._connection.scalar(standing) or 0, 0
         progress(done, total)
         for supporters in self._persons():
@@ -210,7 +210,7 @@ class _Fold:
     def _rows(self, supporters: Sequence[UUID]) -> Sequence[Any]:
         """Return what stands in the ledger for supporters, each one's in order of the events."""
         table = self._model.entries
-        query = sa.select(table).where(table.c.supporter.in_(supporters), table.c.superseded.is_(None))
+        query = sa.select(table).where(table.c.supporter.in_(supporters), self._model.standing_at(self._connection))
         query = query.order_by(table.c.supporter, table.c.event, sa.func.coalesce(table.c.of, 0))
         return self._connection.execute(query).all()
 

@@ -1,0 +1,259 @@
+"""Totals: how many points everybody has on every board, and how many have just as many, so that ranks are cheap.
+
+All of it is a fold of the score ledger. It is kept up with batch by batch, or computed at once from all that counts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import JSON, Column, Connection, Date, Index, Integer, Table, Text, Uuid
+
+from history.statements import Shape, run, select_among, upsert
+from history.tables import BigInt
+from projections.boards import ALWAYS, NOWHERE, Board, Key, Points, Scope, Window, board_id, counted_on
+from projections.ledger import read_ids
+from projections.projection import Projection
+
+Amounts = Mapping[tuple[int, UUID], int]
+"""By the number of a board and who stands there."""
+
+Conditions = Sequence[sa.ColumnElement[bool]]
+
+_json = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True)
+class Totals:
+    """``boards`` says how many entries count on each; ``totals`` are points; ``counts``, how many have just as many."""
+
+    boards: Table
+    totals: Table
+    counts: Table
+
+    @classmethod
+    def declare(cls, projection: Projection) -> "Totals":
+        """Declare the tables in a projection."""
+        boards = projection.table(
+            "score_boards",
+            Column("id", BigInt, primary_key=True, autoincrement=False),
+            Column("scope", Text, nullable=False),
+            Column("scope_id", Uuid, nullable=False),
+            Column("window", Text, nullable=False),
+            Column("window_start", Date, nullable=False),
+            Column("entries", BigInt, nullable=False),
+        )
+        totals = projection.table(
+            "score_totals",
+            Column("board", BigInt, primary_key=True, autoincrement=False),
+            Column("entity", Uuid, primary_key=True),
+            Column("points", BigInt, nullable=False),
+        )
+        Index(f"{totals.name}_top", totals.c.board, totals.c.points.desc(), totals.c.entity)
+        counts = projection.table(
+            "score_counts",
+            Column("board", BigInt, primary_key=True, autoincrement=False),
+            Column("points", BigInt, primary_key=True, autoincrement=False),
+            Column("entities", Integer, nullable=False),
+        )
+        nobody = counts.c.entities == 0
+        Index(f"{counts.name}_none", counts.c.entities, sqlite_where=nobody, postgresql_where=nobody)
+        return cls(boards, totals, counts)
+
+    # --- batch by batch ---
+
+    def add(self, connection: Connection, amounts: Amounts, entries: Mapping[Key, int]) -> dict[int, int]:
+        """Add amounts of points, given by so many entries on boards; return how many count on each of them by now."""
+        keys = list(amounts)
+        if not keys:
+            return {}
+        rows, counts = [], Counter[tuple[int, int]]()
+        for key, before in zip(keys, self._before(connection, keys), strict=True):
+            after = before + amounts[key]
+            rows.append((*key, after))
+            if before > 0:
+                counts[key[0], before] -= 1
+            if after > 0:
+                counts[key[0], after] += 1
+        dialect = connection.dialect
+        upsert(self.totals, Shape(sets=("points",)), dialect).execute(connection, rows)
+        changed = [(*key, number) for key, number in counts.items() if number]
+        if changed:
+            upsert(self.counts, Shape(adds=("entities",)), dialect).execute(connection, changed)
+            connection.execute(self.counts.delete().where(self.counts.c.entities == 0))
+        named = ("scope", "scope_id", "window", "window_start")
+        shape = Shape(sets=named, adds=("entries",))
+        upsert(self.boards, shape, dialect).execute(
+            connection, [(board_id(key), *key, number) for key, number in entries.items()]
+        )
+        select = f"SELECT id, entries FROM {self.boards.name}"  # noqa: S608 - a name
+        return dict(select_among(connection, select, self.boards.c.id, map(board_id, entries)))
+
+    def _before(self, connection: Connection, keys: Sequence[tuple[int, UUID]]) -> list[int]:
+        """Return the points of each so far, in one query."""
+        table, found = self.totals.name, [0] * len(keys)
+        if connection.dialect.name == "sqlite":
+            sql = (
+                "SELECT given.key, points FROM json_each(?) AS given "  # noqa: S608 - a name
+                f"CROSS JOIN {table} ON board = json_extract(given.value, '$[0]') "
+                "AND entity = json_extract(given.value, '$[1]')"
+            )
+            parameters = [_json.encode([(board, f"{entity.int:032x}") for board, entity in keys]).decode()]
+            first = 0
+        else:
+            sql = (
+                "SELECT place, points FROM ROWS FROM (json_array_elements_text(%s::json), "  # noqa: S608 - a name
+                "json_array_elements_text(%s::json)) WITH ORDINALITY AS given (given_board, given_entity, place) "
+                f"JOIN {table} ON board = given_board::bigint AND entity = given_entity::uuid"
+            )
+            parameters = [_json.encode(values).decode() for values in zip(*keys, strict=True)]
+            first = 1
+        for place, points in run(connection, sql, parameters).fetchall():
+            found[place - first] = points
+        return found
+
+    # --- at once ---
+
+    def compute(self, connection: Connection, entries: Table, standing: Conditions) -> None:
+        """Compute everything from the entries for which the conditions hold: those that count, of points other than 0.
+
+        It is all done within the database, by sorting, so that it takes no more memory for more supporters.
+        """
+        for table in (self.totals, self.counts, self.boards):
+            connection.execute(table.delete())
+        boards = _named(connection, entries, standing)
+        if not boards:
+            return
+        names = ("scope", "scope_id", "window", "window_start", "entries")
+        upsert(self.boards, Shape(sets=names), connection.dialect).execute(
+            connection, [(board_id(key), *key, number) for key, number in boards.items()]
+        )
+        for scope in Scope:
+            for window in Window:
+                connection.execute(self._sums(connection, entries, scope, window, standing))
+        board, points = self.totals.c.board, self.totals.c.points
+        counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
+        connection.execute(self.counts.insert().from_select(["board", "points", "entities"], counted))
+
+    def _sums(
+        self, connection: Connection, entries: Table, scope: Scope, window: Window, standing: Conditions
+    ) -> sa.Insert:
+        """Return the statement that sums up all boards of one scope and window."""
+        entry, board, dialect = entries.c, self.boards.c, connection.dialect.name
+        start = _window_start(window, entry.day, dialect)
+        chapter, rows = each_chapter(entries, dialect) if "chapter" in scope.value else (None, entries)
+        entity: sa.ColumnElement[Any] = entry.supporter
+        scope_id: sa.ColumnElement[Any] | None = None
+        match scope:
+            case Scope.CAMPAIGN:
+                scope_id = entry.campaign
+            case Scope.CHAPTER:
+                scope_id = chapter
+            case Scope.CHAPTERS if chapter is not None:
+                entity = chapter
+            case Scope.PARTNERSHIPS:
+                entity = entry.partnership
+        of = [] if scope_id is None else [scope_id.label("scope_id")]
+        points = sa.cast(sa.func.sum(entry.points), BigInt).label("points")
+        query = sa.select(start.label("start"), entity.label("entity"), points, *of).select_from(rows)
+        query = query.where(*standing, entity.is_not(None), *(each.is_not(None) for each in of))
+        sums = query.group_by("start", "entity", *of).subquery()
+        its_board = sa.and_(
+            board.scope == scope.value,
+            board.window == window.value,
+            board.scope_id == (sums.c.scope_id if of else NOWHERE),
+            board.window_start == sums.c.start,
+        )
+        found = sa.select(board.id, sums.c.entity, sums.c.points).join_from(sums, self.boards, its_board)
+        return self.totals.insert().from_select(["board", "entity", "points"], found)
+
+    # --- questions ---
+
+    def points(self, connection: Connection, board: Board, entity: UUID) -> int | None:
+        """Return the points of one, or None where nothing was ever scored there."""
+        total = self.totals.c
+        query = sa.select(total.points).where(total.board == board.id, total.entity == entity)
+        found: int | None = connection.scalar(query)
+        return found
+
+    def above(self, connection: Connection, board: Board, points: int) -> tuple[int, int]:
+        """Return how many have more points than these, which are not negative, and how many have as many.
+
+        It reads as many rows as there are different points above, however many have them.
+        """
+        count = self.counts.c
+        more = sa.func.coalesce(sa.func.sum(count.entities).filter(count.points > points), 0)
+        same = sa.func.coalesce(sa.func.sum(count.entities).filter(count.points == points), 0)
+        row = connection.execute(sa.select(more, same).where(count.board == board.id, count.points >= points)).one()
+        return int(row[0]), int(row[1])
+
+    def sizes(self, connection: Connection, boards: Iterable[Board]) -> dict[int, int]:
+        """Return by the number of a board how many stand there; nothing for a board where nobody does."""
+        count = self.counts.c
+        query = sa.select(count.board, sa.cast(sa.func.sum(count.entities), BigInt).label("size"))
+        rows = connection.execute(query.where(count.board.in_([each.id for each in boards])).group_by(count.board))
+        return {row.board: row.size for row in rows}
+
+    def top(self, connection: Connection, board: Board, limit: int, after: Points | None = None) -> Sequence[Points]:
+        """Return who has the most points, equal ones by id, after one of them."""
+        total = self.totals.c
+        query = sa.select(total.entity, total.points).where(total.board == board.id, total.points > 0)
+        query = query.order_by(total.points.desc(), total.entity)
+        if after is None:
+            return _points(connection.execute(query.limit(limit)))
+        same = query.where(total.points == after[1], total.entity > after[0])
+        found = _points(connection.execute(same.limit(limit)))
+        fewer = query.where(total.points < after[1]).limit(limit - len(found))
+        return found if len(found) == limit else [*found, *_points(connection.execute(fewer))]
+
+
+def _named(connection: Connection, entries: Table, standing: Conditions) -> Counter[Key]:
+    """Return all boards on which something counts, with how many entries."""
+    found: Counter[Key] = Counter()
+    entry = entries.c
+
+    def rows(column: Column[Any], *where: sa.ColumnElement[bool]) -> Iterable[Any]:
+        query = sa.select(column, entry.day, sa.func.count().label("number")).where(*standing, *where)
+        return connection.execute(query.group_by(column, entry.day))
+
+    for row in rows(entry.campaign):
+        for key, _, _ in counted_on(row.campaign, (), None, row.day):
+            found[key] += row.number
+    for row in rows(entry.chapters, entry.chapters.is_not(None)):
+        for key, _, _ in counted_on(None, read_ids(row.chapters), None, row.day)[len(Window) :]:
+            found[key] += row.number
+    for row in rows(entry.partnership, entry.partnership.is_not(None)):
+        for key, _, _ in counted_on(None, (), row.partnership, row.day)[len(Window) :]:
+            found[key] += row.number
+    return found
+
+
+def _points(rows: Iterable[Any]) -> list[Points]:
+    return [(row.entity, row.points) for row in rows]
+
+
+def _window_start(window: Window, day: Column[date], dialect: str) -> sa.ColumnElement[Any]:
+    """Return the first day of the window that a day lies in, as the database computes it."""
+    if window is Window.ALL:
+        return sa.literal(ALWAYS, Date)
+    if dialect == "postgresql":
+        return sa.cast(sa.func.date_trunc(window.value, day), Date)
+    text = sa.type_coerce(day, Text)
+    if window is Window.MONTH:
+        return sa.type_coerce(sa.func.substr(text, 1, 8).concat("01"), Date)
+    return sa.type_coerce(sa.func.date(text, "weekday 0", "-6 days"), Date)
+
+
+def each_chapter(entries: Table, dialect: str) -> tuple[sa.ColumnElement[Any], sa.FromClause]:
+    """Return a chapter, and the entries once for each of their chapters."""
+    written = sa.type_coerce(entries.c.chapters, Text)
+    if dialect == "postgresql":
+        each = sa.func.json_array_elements_text(sa.cast(written, JSON)).table_valued("value").lateral()
+        return sa.cast(each.c.value, Uuid), entries.join(each, sa.true())
+    each = sa.func.json_each(written).table_valued("value")
+    return sa.type_coerce(sa.func.replace(each.c.value, "-", ""), Uuid), entries.join(each, sa.true())
