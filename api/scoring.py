@@ -16,10 +16,11 @@ from api.bootstrap import Groundswell
 from api.common import Named, Staff, Stale, Store
 from api.names import names_on
 from api.openapi import STAFF, answers, body
+from api.standings import known
 from domain.awards import AutomaticAwards
 from domain.campaigns import Campaign
 from domain.chapters import Chapter
-from domain.kernel import Aggregate, Invalid, Unknown, identify, now
+from domain.kernel import Invalid, now
 from domain.scoring import DEFAULT_POINTS, Applies, Publish, ScoringRules
 from domain.slices import Fact
 from history.codec import read_command
@@ -91,10 +92,12 @@ class Ranks(BaseModel):
     after: int | None
 
 
-class TopicChange(Change):
-    """The points that stand of one kind of event."""
+class TopicChange(BaseModel):
+    """The points that stand of one kind of event, before and after."""
 
     topic: str
+    before: int | float
+    after: int | float
 
 
 class Moved(BaseModel):
@@ -287,20 +290,10 @@ def board_of(store: Groundswell, campaign: str | None, chapter: str | None) -> B
     if campaign is not None and chapter is not None:
         raise Invalid("scoring.one_board", "Name a campaign or a chapter, not both.")
     if campaign is not None:
-        return Board(Scope.CAMPAIGN, known(store, Campaign, "campaign", campaign))
+        return Board(Scope.CAMPAIGN, known(store, Campaign, campaign))
     if chapter is not None:
-        return Board(Scope.CHAPTER, known(store, Chapter, "chapter", chapter))
+        return Board(Scope.CHAPTER, known(store, Chapter, chapter))
     return Board(Scope.MOVEMENT)
-
-
-def known(store: Groundswell, kind: type[Aggregate], noun: str, reference: str) -> UUID:
-    """Return the id of what a reference names; raise Unknown where it was never there."""
-    key = identify(noun, reference)
-    opening = sa.select(events.c.topic).where(events.c.stream_id == key, events.c.version == 1)
-    with store.engine.database.read() as connection:
-        if connection.scalar(opening) not in kind.events:
-            raise Unknown(f"{noun}.unknown", f"There is no {noun} “{reference}”.")
-    return key
 
 
 def weigh(
