@@ -1,102 +1,260 @@
-"""Boards: who has how many points, by the published rules; names only of those who chose to be named."""
+"""Boards: who has how many points, by the published rules, and why; names only of those who chose to be named.
 
+A row opens to what is behind it, the same for everybody: rank, points by kind of event, the difference to the places
+above and below, and the score entries, each with its event. Of whoever is not named nothing is shown by which they
+could be told but the pseudonym under which the history has them.
+"""
+
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
-from api.common import MaybeCaller, Stale, Store, views
-from api.names import names_on
-from api.pages.rendering import day, page, urlpath
-from domain.kernel import Unknown, identify, now
+from api.boards import Explained, Neighbour
+from api.campaigns import CampaignPath
+from api.chapters import ChapterPath
+from api.common import MaybeCaller
+from api.leaderboards import EntryPath
+from api.pages.rendering import day, number, page, urlpath
+from api.scoring import published
+from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams, recorded_at
+from api.words import kind, signed
+from domain.kernel import Unknown, identify
 from projections.boards import Board, Scope, Window
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
-from projections.leaderboards import Leaderboards
-from projections.views import Views
+from projections.supporters import Supporters
+from projections.teams import Sort
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 SHOWN: Final = 50
+ENTRIES: Final = 50
 BOARDS: Final = (
     ("/boards/chapters", "Chapters as teams"),
     ("/boards/partnerships", "Partnerships"),
     ("/boards/movement", "Everybody"),
 )
 WINDOWS: Final = (("all", "All time"), ("month", "This month"), ("week", "This week"))
+PAST_WINDOWS: Final = (("all", "All time"), ("month", "That month"), ("week", "That week"))
+SORTS: Final = (("points", "By points"), ("mean", "By mean per active member"))
 HEADINGS: Final = {
     Scope.MOVEMENT: "Board of the movement",
     Scope.CHAPTERS: "Chapters as teams",
     Scope.PARTNERSHIPS: "Board of the partnerships",
 }
+WhichBoard = Annotated[str, Path(pattern="^(movement|chapters|partnerships)$")]
+Query = Mapping[str, str]
 
 
 @router.get("/boards/{scope}")
-def whole(
-    store: Store,
-    response: Response,
-    stale: Stale,
-    caller: MaybeCaller,
-    scope: Annotated[str, Path(pattern="^(movement|chapters|partnerships)$")],
-    window: Window = Window.ALL,
-) -> HTMLResponse:
+def whole(asked: Question, caller: MaybeCaller, scope: WhichBoard, sort: SortQuery = Sort.POINTS) -> HTMLResponse:
     """A board of which there is only one."""
-    board = Board(Scope(scope), None, window, now().date())
-    with views(store, response, stale) as opened:
-        return board_page(opened, board, caller, HEADINGS[board.scope], f"/boards/{scope}", stale=stale)
+    board = asked.board(Scope(scope))
+    return board_page(asked, board, caller, HEADINGS[board.scope], f"/boards/{scope}", sort)
+
+
+@router.get("/boards/{scope}/entries/{entry}")
+def whole_entry(asked: Question, caller: MaybeCaller, scope: WhichBoard, entry: EntryPath) -> HTMLResponse:
+    """Why somebody stands where they do on it."""
+    board = asked.board(Scope(scope))
+    return entry_page(asked, board, caller, entry, HEADINGS[board.scope], f"/boards/{scope}")
 
 
 @router.get("/boards/campaigns/{campaign}")
-def of_campaign(
-    store: Store, response: Response, stale: Stale, caller: MaybeCaller, campaign: str, window: Window = Window.ALL
-) -> HTMLResponse:
+def of_campaign(asked: Question, caller: MaybeCaller, campaign: CampaignPath) -> HTMLResponse:
     """The board of one campaign."""
-    key = identify("campaign", campaign)
-    with views(store, response, stale) as opened:
-        row = opened[Campaigns].find(opened.connection, key)
-        if row is None:
-            raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
-        board = Board(Scope.CAMPAIGN, key, window, now().date())
-        return board_page(opened, board, caller, row.title, f"/boards/campaigns/{urlpath(campaign)}", stale=stale)
+    board, title = _campaign(asked, campaign)
+    return board_page(asked, board, caller, title, f"/boards/campaigns/{urlpath(campaign)}")
+
+
+@router.get("/boards/campaigns/{campaign}/entries/{entry}")
+def campaign_entry(asked: Question, caller: MaybeCaller, campaign: CampaignPath, entry: EntryPath) -> HTMLResponse:
+    """Why somebody stands where they do on it."""
+    board, title = _campaign(asked, campaign)
+    return entry_page(asked, board, caller, entry, title, f"/boards/campaigns/{urlpath(campaign)}")
 
 
 @router.get("/boards/chapters/{chapter}")
-def of_chapter(
-    store: Store, response: Response, stale: Stale, caller: MaybeCaller, chapter: str, window: Window = Window.ALL
-) -> HTMLResponse:
+def of_chapter(asked: Question, caller: MaybeCaller, chapter: ChapterPath) -> HTMLResponse:
     """The board of one chapter."""
+    board, name = _chapter(asked, chapter)
+    return board_page(asked, board, caller, name, f"/boards/chapters/{urlpath(chapter)}")
+
+
+@router.get("/boards/chapters/{chapter}/entries/{entry}")
+def chapter_entry(asked: Question, caller: MaybeCaller, chapter: ChapterPath, entry: EntryPath) -> HTMLResponse:
+    """Why somebody stands where they do on it."""
+    board, name = _chapter(asked, chapter)
+    return entry_page(asked, board, caller, entry, name, f"/boards/chapters/{urlpath(chapter)}")
+
+
+def _campaign(asked: Asked, campaign: str) -> tuple[Board, str]:
+    key = identify("campaign", campaign)
+    with asked.store.reader.open() as present:
+        row = present[Campaigns].find(present.connection, key)
+    if row is None or row.title is None:
+        raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
+    return asked.board(Scope.CAMPAIGN, key), row.title
+
+
+def _chapter(asked: Asked, chapter: str) -> tuple[Board, str]:
     key = identify("chapter", chapter)
-    with views(store, response, stale) as opened:
-        row = opened[Chapters].find(opened.connection, key)
-        if row is None:
-            raise Unknown("chapter.unknown", f"There is no chapter “{chapter}”.")
-        board = Board(Scope.CHAPTER, key, window, now().date())
-        return board_page(opened, board, caller, row.name, f"/boards/chapters/{urlpath(chapter)}", stale=stale)
+    with asked.store.reader.open() as present:
+        row = present[Chapters].find(present.connection, key)
+    if row is None or row.name is None:
+        raise Unknown("chapter.unknown", f"There is no chapter “{chapter}”.")
+    return asked.board(Scope.CHAPTER, key), row.name
 
 
 def board_page(
-    opened: Views, board: Board, caller: MaybeCaller, heading: str, here: str, *, stale: bool
+    asked: Asked, board: Board, caller: MaybeCaller, heading: str, here: str, sort: Sort = Sort.POINTS
 ) -> HTMLResponse:
     """Render one board."""
-    model = opened[Leaderboards]
-    standings = model.top(opened.connection, board, limit=SHOWN)
-    names = names_on(opened, board.scope, [standing.id for standing in standings])
-    entries: list[dict[str, Any]] = [
-        {"rank": s.rank, "id": s.id, "points": s.points, "name": names.get(s.id)} for s in standings
-    ]
-    period = "All time" if board.window is Window.ALL else f"{day(board.start)} to {day(board.end)}"
+    teams = board.scope is Scope.CHAPTERS
+    found = read_teams(asked, board, sort, SHOWN) if teams else read_board(asked, board, SHOWN)
+    point = _point(asked)
+    window = {"window": board.window.value}
+    sorted_by = {"sort": sort.value} if sort is not Sort.POINTS else {}
     return page(
         "board.html",
         caller,
         heading=heading,
         here=here,
-        boards=BOARDS,
-        windows=WINDOWS,
-        window=board.window.value,
-        period=period,
-        entries=entries,
-        rules_version=model.rules_in_force(opened.connection).version,
-        data="/api/v1/leaderboards/" + here.removeprefix("/boards/"),
-        position=opened.position,
-        stale=stale,
+        boards=[(_link(path, point), name, path == here) for path, name in BOARDS],
+        windows=[
+            (_link(here, {"window": code} | sorted_by | point), name, code == board.window.value)
+            for code, name in (PAST_WINDOWS if point else WINDOWS)
+        ],
+        sorts=[(_link(here, window | {"sort": code} | point), name, code == sort.value) for code, name in SORTS]
+        if teams
+        else [],
+        entries=[
+            {**each.model_dump(), "link": _link(f"{here}/entries/{each.id}", window | point)} for each in found.entries
+        ],
+        more=_link(here, window | sorted_by | point | {"cursor": found.next}) if found.next else None,
+        rules_version=found.rules_version,
+        excluded=found.evidence.excluded,
+        data=_link("/api/v1/leaderboards/" + here.removeprefix("/boards/"), window | sorted_by | point),
+        **_past(asked, here, found.as_of, window | sorted_by),
+        period=_period(board),
+        kept={"window": board.window.value} | sorted_by,
     )
+
+
+def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, heading: str, here: str) -> HTMLResponse:
+    """Render why somebody stands where they do on a board."""
+    found = explain(asked, board, entry, ENTRIES)
+    point, window = _point(asked), {"window": board.window.value}
+    path = f"{here}/entries/{found.id}"
+    versions = {found.rules_version, *(each.rules_version for each in found.entries)}
+    return page(
+        "board_entry.html",
+        caller,
+        heading=heading,
+        board=_link(here, window | point),
+        period=_period(board),
+        who=_who(board, found.name),
+        found=found,
+        erased=_erased(asked, board, found),
+        team=_link(f"/boards/chapters/{found.id}", window | point) if board.scope is Scope.CHAPTERS else None,
+        topics=[{"kind": kind(each.topic, each.events).capitalize(), **each.model_dump()} for each in found.topics],
+        above=_beside(board, found.above, here, window | point),
+        below=_beside(board, found.below, here, window | point),
+        entries=[{"kind": kind(each.topic, 1).capitalize(), **each.model_dump()} for each in found.entries],
+        first=asked.cursor is None,
+        more=_link(path, window | point | {"cursor": found.next}) if found.next else None,
+        rules=[
+            {
+                "version": each.version,
+                "points": [(kind(topic, 1), value) for topic, value in each.points.items()],
+                "daily_cap": each.daily_cap,
+                "position": each.position,
+            }
+            for each in published(asked.store, found.as_of)
+            if each.version in versions
+        ],
+        data=_link("/api/v1/leaderboards/" + path.removeprefix("/boards/"), window | point),
+        **_past(asked, path, found.as_of, window),
+    )
+
+
+# --- what pages say ---
+
+
+def _beside(board: Board, found: Neighbour | None, here: str, query: Query) -> dict[str, Any] | None:
+    """Return how somebody is ahead or behind, in words."""
+    if found is None:
+        return None
+    apart = abs(found.difference)
+    return {
+        "who": _who(board, found.name),
+        "rank": found.rank,
+        "apart": f"{number(apart)} {'point' if apart == 1 else 'points'}",
+        "reasons": [
+            _reason(each.topic, each.their_events - each.my_events, each.difference)
+            for each in found.topics
+            if each.difference or each.their_events != each.my_events
+        ],
+        "link": _link(f"{here}/entries/{found.id}", query),
+    }
+
+
+def _reason(topic: str, events: int, points: float) -> str:
+    """Say in a few words what somebody else has of one kind of event: 2 more check-ins (+4)."""
+    if events == 0:
+        return f"as many {kind(topic)}, at other points ({signed(points)})"
+    more = "more" if events > 0 else "fewer"
+    return f"{number(abs(events))} {more} {kind(topic, abs(events))} ({signed(points)})"
+
+
+def _who(board: Board, name: str | None) -> str:
+    if name:
+        return name
+    return {Scope.CHAPTERS: "A chapter", Scope.PARTNERSHIPS: "A partnership"}.get(
+        board.scope, "A supporter who is not named"
+    )
+
+
+def _erased(asked: Asked, board: Board, found: Explained) -> bool:
+    if board.of_teams:
+        return False
+    with asked.store.reader.open() as present:
+        row = present[Supporters].find(present.connection, found.id)
+    return row is not None and row.erased_at is not None
+
+
+def _period(board: Board) -> str:
+    return "All time" if board.window is Window.ALL else f"{day(board.start)} to {day(board.end)}"
+
+
+def _point(asked: Asked) -> dict[str, str]:
+    """Return the point of history asked for, as links keep it: a time of recording as the position it came to."""
+    found: dict[str, str] = {}
+    if asked.as_of.position is not None:
+        found["as_of"] = str(asked.as_of.position)
+    if asked.as_of.occurred_by is not None:
+        found["occurred_by"] = asked.as_of.occurred_by.isoformat().replace("+00:00", "Z")
+    return found
+
+
+def _past(asked: Asked, here: str, position: int, query: Query) -> dict[str, Any]:
+    """Return what the banner over the past says, and what the footer does."""
+    past = not asked.as_of.live
+    return {
+        "past": past,
+        "recorded": recorded_at(asked.store, position) if past else None,
+        "known": asked.as_of.position is not None,
+        "occurred_by": asked.as_of.occurred_by,
+        "present": _link(here, query),
+        "position": position,
+        "stale": asked.stale,
+    }
+
+
+def _link(path: str, query: Query) -> str:
+    """Return an address; what is as it is anyway is left out."""
+    said = {name: value for name, value in query.items() if (name, value) != ("window", "all")}
+    return f"{path}?{urlencode(said)}" if said else path
