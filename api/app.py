@@ -11,6 +11,7 @@ from api import (
     chapters,
     commands,
     history,
+    history_diff,
     leaderboards,
     log,
     officials,
@@ -47,6 +48,7 @@ ROUTES = (
     leaderboards,
     scoring,
     history,
+    history_diff,
     timeline,
 )
 AT_THE_ROOT_TOO = (operations, log)

@@ -103,6 +103,9 @@ Named = BeforeValidator(read_reference)
 
 # --- as of when ---
 
+Names = tuple[str, str]
+NAMES: Final[Names] = ("as_of", "occurred_by")
+
 
 def read_recorded(text: str, where: str) -> datetime:
     """Read an RFC 3339 time that stands where a position could; raise Invalid, which says so."""
@@ -118,7 +121,7 @@ def point(
     as_of: Annotated[
         str | None,
         Query(
-            description="A position, or an RFC 3339 time meaning what was recorded by then.",
+            description="What was known: only what was recorded up to a position, or by an RFC 3339 time.",
             examples=["1200"],
             max_length=LONGEST_POINT,
         ),
@@ -126,19 +129,27 @@ def point(
     occurred_by: Annotated[
         str | None,
         Query(
-            description="RFC 3339: count only what had happened by then.",
+            description="What had happened: only what occurred by an RFC 3339 time, whenever it was recorded. A pledge "
+            "of 1 May that was entered on 9 May is part of `occurred_by=2026-05-05T00:00:00Z`, and no part of "
+            "`as_of=2026-05-05T00:00:00Z`: it had happened, and nobody knew. Both together: what was known to have "
+            "happened.",
             examples=["2026-05-01T00:00:00Z"],
             max_length=LONGEST_POINT,
         ),
     ] = None,
 ) -> AsOf:
     """Return the point of history that is asked for."""
-    by = read_moment(occurred_by, "occurred_by") if occurred_by else None
-    if as_of is None:
+    return read_point(store, as_of, occurred_by)
+
+
+def read_point(store: Groundswell, as_of: str | None, occurred_by: str | None, names: Names = NAMES) -> AsOf:
+    """Return the point of history that is asked for under these names; raise Invalid."""
+    by = read_moment(occurred_by, names[1]) if occurred_by else None
+    if not as_of:
         return AsOf(None, by)
     if as_of.isascii() and as_of.isdigit():
         return AsOf(min(int(as_of), 2**62), by)
-    moment = read_recorded(as_of, "as_of")
+    moment = read_recorded(as_of, names[0])
     return AsOf(store.reader.known_by(moment), by, moment)
 
 

@@ -1,4 +1,4 @@
-"""The history over HTTP: its events, and what changed between two points of it."""
+"""The history over HTTP: its events."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from api.bootstrap import Groundswell
 from api.common import (
@@ -19,6 +19,7 @@ from api.common import (
     Limit,
     MaybeCaller,
     Named,
+    Point,
     Stale,
     Store,
     cursor_position,
@@ -30,10 +31,7 @@ from domain.kernel import UNSET, Actor, Erased, GroundswellError, Invalid, Seale
 from domain.slices import Fact
 from history.codec import plain
 from history.persons import open_box
-from history.recorder import last_position
 from history.tables import events
-from projections.history_diff import diff
-from projections.views import PRESENT, AsOf
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -76,7 +74,10 @@ class Event(BaseModel):
 
 
 class Events(BaseModel):
-    """A page of events in order of position; ``next`` is the cursor of the page after it, ``position`` the newest."""
+    """A page of events in order of position; ``next`` is the cursor of the page after it.
+
+    ``position`` is the newest of the history, or the one it is shown as of.
+    """
 
     events: list[Event]
     next: str | None
@@ -106,13 +107,14 @@ EXAMPLE: Final[dict[str, Any]] = {
 @router.get(
     "",
     summary="Read the history",
-    responses=answers({"events": [EXAMPLE], "next": None, "position": 812}),
+    responses=answers({"events": [EXAMPLE], "next": None, "position": 812}, "as_of.in_future"),
 )
 def read_history(
     store: Store,
     response: Response,
     stale: Stale,
     caller: MaybeCaller,
+    as_of: Point,
     topic: Annotated[str | None, Query(description="Only this topic.", examples=["pledges.Made"])] = None,
     stream: Annotated[
         str | None,
@@ -128,12 +130,18 @@ def read_history(
     limit: Limit = PAGE_SIZE,
     cursor: Cursor = None,
 ) -> Events:
-    """The events in order of position, from one point to another (both included), page by page."""
+    """The events in order of position, from one point to another (both included), page by page.
+
+    As of a point, there are only those that were recorded up to it, and that had happened by then.
+    """
     after = cursor_position(cursor) or 0
     where = selection(topic=topic, stream=stream, actor=actor, correlation=correlation, since=since, until=until)
+    head = store.reader.position_of(as_of)
+    where.append(events.c.position <= head)
+    if as_of.occurred_by is not None:
+        where.append(events.c.occurred_at <= as_of.occurred_by)
     with store.engine.database.read() as connection:
         rows = store.engine.log.rows(connection, after, limit + 1, *where)
-        head = last_position(connection)
         shown = shown_events(store, connection, rows[:limit], personal=caller is not None and caller.sees_personal)
     response.headers["X-Position"] = str(head)
     if stale:
@@ -166,9 +174,9 @@ def selection(
     if correlation is not None:
         where.append(events.c.correlation_id == correlation)
     if since is not None:
-        where.append(_column(since) >= read_point(since, "from"))
+        where.append(_column(since) >= read_bound(since, "from"))
     if until is not None:
-        where.append(_column(until) <= read_point(until, "to"))
+        where.append(_column(until) <= read_bound(until, "to"))
     return where
 
 
@@ -185,7 +193,7 @@ def _column(text: str) -> sa.Column[Any]:
     return events.c.position if is_position(text) else events.c.recorded_at
 
 
-def read_point(text: str, where: str) -> int | datetime:
+def read_bound(text: str, where: str) -> int | datetime:
     """Read a position, or an RFC 3339 time; raise Invalid."""
     return int(text) if is_position(text) else read_recorded(text, where)
 
@@ -262,106 +270,3 @@ def _data(fact: Fact, keys: Mapping[UUID, bytes], *, personal: bool) -> dict[str
 
 def _masked(event: Event) -> Event:
     return event.model_copy(update={"actor": event.actor.partition(":")[0], "reason": None})
-
-
-# --- what changed ---
-
-
-class Point(BaseModel):
-    """A point of history."""
-
-    position: int
-    occurred_by: datetime | None
-
-
-class Supporters(BaseModel):
-    """How many supporters came, and how many were erased."""
-
-    new: int
-    erased: int
-
-
-class Change(BaseModel):
-    """A thing that changed: each column from what to what, how many events did it, and where the first of them are."""
-
-    id: UUID
-    ask: str | None = None
-    name: str | None = None
-    changes: dict[str, dict[str, Any]]
-    events: int
-    positions: list[int]
-
-
-class Difference(BaseModel):
-    """What changed from one point to another."""
-
-    since: Point = Field(alias="from")
-    until: Point = Field(alias="to")
-    events: int
-    supporters: Supporters
-    campaigns: list[Change]
-    asks: list[Change]
-    chapters: list[Change]
-    policies: list[Change]
-    partnerships: list[Change]
-    recognitions: list[Change]
-    board: list[Change]
-
-
-CHANGE: Final[dict[str, Any]] = {
-    "id": "0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11",
-    "ask": None,
-    "name": "Thirty days of listening",
-    "changes": {"active": {"from": 28, "to": 30}, "made": {"from": 39, "to": 41}},
-    "events": 2,
-    "positions": [790, 811],
-}
-DIFFERENCE: Final[dict[str, Any]] = {
-    "from": {"position": 780, "occurred_by": None},
-    "to": {"position": 812, "occurred_by": None},
-    "events": 32,
-    "supporters": {"new": 2, "erased": 0},
-    "campaigns": [CHANGE],
-    "asks": [CHANGE | {"ask": "ten-minutes", "name": "I will listen for ten minutes a day."}],
-    "chapters": [],
-    "policies": [],
-    "partnerships": [],
-    "recognitions": [],
-    "board": [],
-}
-
-
-@router.get(
-    "/diff",
-    summary="Compare two points of history",
-    responses=answers(DIFFERENCE, "as_of.in_future"),
-)
-def read_diff(
-    store: Store,
-    stale: Stale,
-    since: Annotated[
-        str,
-        Query(
-            alias="from",
-            description="A position, or an RFC 3339 time: of recording.",
-            examples=["780"],
-            max_length=LONGEST_POINT,
-        ),
-    ],
-    response: Response,
-    until: Annotated[When, Query(alias="to")] = None,
-) -> Difference:
-    """What changed from one point to a later one (by default the present), and which events did it."""
-    first = as_of(store, since, "from")
-    last = PRESENT if until is None else as_of(store, until, "to")
-    found = Difference.model_validate(diff(store.reader, first, last))
-    response.headers["X-Position"] = str(found.until.position)
-    if stale:
-        response.headers["X-Position-Stale"] = "true"
-    return found
-
-
-def as_of(store: Groundswell, text: str, where: str) -> AsOf:
-    """Return the point of history that a text names."""
-    found = read_point(text, where)
-    return AsOf(found if isinstance(found, int) else store.reader.known_by(found))

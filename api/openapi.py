@@ -51,6 +51,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "command.unknown_field": (_NO, "data has no field “emial”."),
     "email.malformed": (_NO, "That is not an e-mail address."),
     "entry.unknown": (HTTPStatus.NOT_FOUND, "Nothing was ever scored there for “nobody”."),
+    "history.no_point": (_NO, "Say since when: with from, a position or a time, or with from_occurred."),
     "log.unknown_position": (HTTPStatus.NOT_FOUND, "There is no event at position 900."),
     "log.unknown_tile": (HTTPStatus.NOT_FOUND, "The tree has no tile 0/000.p/200."),
     "official.unknown": (HTTPStatus.NOT_FOUND, "There is no official “K000000”."),

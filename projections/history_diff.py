@@ -37,8 +37,8 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Policies,
     Partnerships,
     Recognitions,
-    Leaderboards,
 )
+"""What is compared besides the board."""
 TOP: Final = 50
 MOST_POSITIONS: Final = 100
 """How many positions a change names; it always says how many there are."""
@@ -84,11 +84,12 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
     replay. Raises Invalid where the second point is the earlier one, or in the future.
     """
     with ExitStack() as stack:
-        after, now = _open(reader, until, stack)
-        before, then = _open(reader, since, stack)
+        after, before = _open(reader, until, stack), _open(reader, since, stack)
+        then, now = before.point, after.point
         if then.position > now.position or _later(then.occurred_by, now.occurred_by):
             raise Invalid("history.backwards", "The first of the two points must be the earlier one.")
-        happened = Happened(_between(reader, then, now), _memberships(before), _attributed(before, after))
+        memberships, attributed = _memberships(before.views), _attributed(before.views, after.views)
+        happened = Happened(_between(reader, then, now), memberships, attributed)
         found: Json = {
             "from": _point(then),
             "to": _point(now),
@@ -96,8 +97,8 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
             "supporters": {"new": happened.registered, "erased": happened.erased},
         }
         for name, compared in COMPARED.items():
-            found[name] = list(_changed(compared, before, after, happened.by[name]))
-        found["board"] = list(_moved(before, after))
+            found[name] = list(_changed(compared, before.views, after.views, happened.by[name]))
+        found["board"] = list(_moved(before.board, after.board))
         return found
 
 
@@ -109,14 +110,50 @@ class Point:
     occurred_by: datetime | None
 
 
-def _open(reader: Reader, as_of: AsOf, stack: ExitStack) -> tuple[Views, Point]:
-    """Open the read models as of a point: the live ones where that is where they stand."""
+@dataclass(frozen=True)
+class Ranked:
+    """The board of the movement: folded as of a point, or what a later one's ledger says that was known by then."""
+
+    views: Views
+    by: int | None
+
+    def top(self) -> dict[UUID, Json]:
+        """Return who has the most points, with their rank."""
+        found = self.views[Leaderboards].top(self.views.connection, MOVEMENT, limit=TOP, by=self.by)
+        return {each.id: {"rank": each.rank, "points": each.points} for each in found}
+
+    def standing(self, entity: UUID) -> Json:
+        """Return the rank and the points of one, nothing where there are none."""
+        found = self.views[Leaderboards].standing(self.views.connection, MOVEMENT, entity, by=self.by)
+        return {} if found is None else {"rank": found.rank, "points": found.points}
+
+    def scored(self, entity: UUID) -> set[tuple[int, tuple[Any, ...]]]:
+        """Return the entries of one, each with the position that made it part of the ledger."""
+        entries = self.views[Leaderboards].entries_of(self.views.connection, MOVEMENT, entity, by=self.by)
+        return {(entry.since, (entry.position, entry.of, entry.points, entry.rules_version)) for entry in entries}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two points: what is compared as of it."""
+
+    point: Point
+    views: Views
+    board: Ranked
+
+
+def _open(reader: Reader, as_of: AsOf, stack: ExitStack) -> Side:
+    """Open what is compared as of a point: the live read models where that is where they stand."""
+    board = None
     if as_of.occurred_by is None:
-        live = stack.enter_context(reader.open(KINDS))
+        live = stack.enter_context(reader.open((*KINDS, Leaderboards)))
         if as_of.position in {None, live.position}:
-            return live, Point(live.position, None)
+            return Side(Point(live.position, None), live, Ranked(live, None))
+        if (as_of.position or 0) < live.position:
+            board = Ranked(live, as_of.position)
     views = stack.enter_context(reader.open(KINDS, as_of))
-    return views, Point(views.position, as_of.occurred_by)
+    board = board or Ranked(stack.enter_context(reader.open([Leaderboards], as_of)), None)
+    return Side(Point(views.position, as_of.occurred_by), views, board)
 
 
 def _later(one: datetime | None, other: datetime | None) -> bool:
@@ -251,26 +288,15 @@ def _by(positions: Sequence[int]) -> Json:
     return {"events": len(positions), "positions": list(positions[:MOST_POSITIONS])}
 
 
-def _moved(before: Views, after: Views) -> Iterator[Json]:
+def _moved(before: Ranked, after: Ranked) -> Iterator[Json]:
     """Yield whoever is at the top at either point and changed rank or points; others' events can change a rank."""
-    tops = [views[Leaderboards].top(views.connection, MOVEMENT, limit=TOP) for views in (before, after)]
-    for entity in dict.fromkeys(each.id for top in reversed(tops) for each in top):
-        old, new = ({} if found is None else found for found in (_standing(before, entity), _standing(after, entity)))
+    above, below = after.top(), before.top()
+    for entity in dict.fromkeys([*above, *below]):
+        old, new = below.get(entity) or before.standing(entity), above.get(entity) or after.standing(entity)
         changes = _changes(old, new, ("rank", "points"))
         if changes:
-            scored = _scored(after, entity) - _scored(before, entity) if "points" in changes else set()
+            scored = after.scored(entity) - before.scored(entity) if "points" in changes else set()
             yield {"id": str(entity), "changes": changes, **_by(sorted({position for position, _ in scored}))}
-
-
-def _standing(views: Views, entity: UUID) -> Json | None:
-    found = views[Leaderboards].standing(views.connection, MOVEMENT, entity)
-    return None if found is None else {"rank": found.rank, "points": found.points}
-
-
-def _scored(views: Views, entity: UUID) -> set[tuple[int, tuple[Any, ...]]]:
-    """Return the entries of one, each with the position that made it part of the ledger."""
-    entries = views[Leaderboards].entries_of(views.connection, MOVEMENT, entity)
-    return {(entry.since, (entry.position, entry.of, entry.points, entry.rules_version)) for entry in entries}
 
 
 def plain(value: object) -> object:

@@ -80,7 +80,7 @@ class Reader:
     def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = PRESENT) -> Iterator[Views]:
         """Give views of the present, or of ``kinds`` as of a point of history."""
         if not as_of.live:
-            position = self._position(as_of)
+            position = self.position_of(as_of)
             with self._past.open(kinds, position, as_of.occurred_by) as connection:
                 yield Views(self, connection, position, {})
             return
@@ -123,7 +123,7 @@ class Reader:
             query = sa.select(sa.func.max(events.c.position)).where(events.c.recorded_at <= moment)
             return connection.scalar(query) or 0
 
-    def _position(self, as_of: AsOf) -> int:
+    def position_of(self, as_of: AsOf) -> int:
         """Return the position of a point; raise Invalid where the history has not come to it."""
         head = self.runner.log.head()
         if as_of.position is not None and as_of.position > head:

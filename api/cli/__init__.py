@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "rebuild": "readmodels",
     "parked": "readmodels",
     "history": "records",
+    "diff": "differences",
     "erase": "records",
     "verify": "archives",
     "export": "archives",

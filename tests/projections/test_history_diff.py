@@ -8,6 +8,7 @@ import pytest
 
 from domain.kernel import Invalid, identify
 from projections.history_diff import COMPARED, KINDS, diff
+from projections.leaderboards import Leaderboards
 from projections.views import PRESENT, AsOf
 from tests.support.store import Store
 
@@ -17,7 +18,7 @@ CAMPAIGN = str(identify("campaign", "listen"))
 
 @pytest.fixture
 def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(database_url, tmp_path, kinds=KINDS) as store:
+    with Store(database_url, tmp_path, kinds=(*KINDS, Leaderboards)) as store:
         store.run("chapters.found", chapter="lisbon", name="Lisbon")
         store.run("campaigns.draft", campaign="listen", title="Listen")
         store.run("campaigns.add_ask", **LISTEN, statement="Listen once", kind="once")

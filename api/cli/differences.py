@@ -1,0 +1,67 @@
+"""``groundswell diff``: what changed between two points of history."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import click
+
+from api.cli import console
+
+SECTIONS: Final = ("campaigns", "asks", "chapters", "policies", "partnerships", "recognitions", "board")
+NAMED: Final = 5
+"""How many positions a line names."""
+
+
+@click.command()
+@click.argument("since", metavar="FROM")
+@click.argument("until", metavar="[TO]", required=False)
+@click.option("--from-occurred", help="As of FROM, only what had happened by this RFC 3339 time.")
+@click.option("--to-occurred", help="As of TO, only what had happened by this RFC 3339 time.")
+@console.as_json_option
+def diff(*, since: str, until: str | None, from_occurred: str | None, to_occurred: str | None, as_json: bool) -> None:
+    """Show what changed from one point of history to a later one, and which events did it.
+
+    FROM and TO are positions, or RFC 3339 times of recording; without TO it is compared with the present.
+    """
+    from api.history_diff import difference  # noqa: PLC0415 - brings FastAPI with it, which takes its time
+
+    with console.opened() as groundswell:
+        console.catch_up(groundswell)
+        found = difference(groundswell, since, until, from_occurred, to_occurred)
+    if as_json:
+        console.print_json(found)
+        return
+    console.say(f"From {_point(found['from'])} to {_point(found['to'])}: {found['events']:,} events.")
+    new, erased = found["supporters"]["new"], found["supporters"]["erased"]
+    console.say(f"Supporters: {new:,} new, {erased:,} erased.")
+    rows = [row for section in SECTIONS for each in found[section] for row in _rows(section, each)]
+    if rows:
+        console.print_table(("what", "name", "changed", "from", "to", "#events", "positions"), rows)
+    else:
+        console.say("No count, rank, stage or name differs.")
+
+
+def _point(point: Mapping[str, Any]) -> str:
+    by = point["occurred_by"]
+    return f"position {point['position']:,}" + (f" (what had happened by {by})" if by else "")
+
+
+def _rows(section: str, each: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    positions = ", ".join(map(str, each["positions"][:NAMED])) + (" …" if each["events"] > NAMED else "")
+    for column, change in each["changes"].items():
+        yield (
+            section,
+            each.get("name") or each["id"],
+            column,
+            _value(change["from"]),
+            _value(change["to"]),
+            each["events"],
+            positions,
+        )
+
+
+def _value(value: object) -> str:
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+COMMANDS = {"diff": diff}

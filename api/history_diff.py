@@ -1,0 +1,154 @@
+"""What changed between two points of history, over HTTP."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from api.bootstrap import Groundswell
+from api.common import LONGEST_POINT, Stale, Store, read_point
+from api.openapi import answers
+from domain.kernel import Invalid
+from projections.history_diff import diff
+
+router = APIRouter(prefix="/history", tags=["history"])
+
+
+class PointShown(BaseModel):
+    """A point of history."""
+
+    position: int
+    occurred_by: datetime | None
+
+
+class Supporters(BaseModel):
+    """How many supporters came, and how many were erased."""
+
+    new: int
+    erased: int
+
+
+class Change(BaseModel):
+    """A thing that changed: each column from what to what, how many events did it, and where the first of them are."""
+
+    id: UUID
+    ask: str | None = None
+    name: str | None = None
+    changes: dict[str, dict[str, Any]]
+    events: int
+    positions: list[int]
+
+
+class Difference(BaseModel):
+    """What changed from one point to another."""
+
+    since: PointShown = Field(alias="from")
+    until: PointShown = Field(alias="to")
+    events: int
+    supporters: Supporters
+    campaigns: list[Change]
+    asks: list[Change]
+    chapters: list[Change]
+    policies: list[Change]
+    partnerships: list[Change]
+    recognitions: list[Change]
+    board: list[Change]
+
+
+CHANGE: Final[dict[str, Any]] = {
+    "id": "0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11",
+    "ask": None,
+    "name": "Thirty days of listening",
+    "changes": {"active": {"from": 28, "to": 30}, "made": {"from": 39, "to": 41}},
+    "events": 2,
+    "positions": [790, 811],
+}
+FromPoint = Annotated[
+    str | None,
+    Query(
+        alias="from",
+        description="The first point: a position, or an RFC 3339 time of recording.",
+        examples=["780"],
+        max_length=LONGEST_POINT,
+    ),
+]
+ToPoint = Annotated[
+    str | None,
+    Query(
+        alias="to",
+        description="The later point, likewise; by default the present.",
+        examples=["812"],
+        max_length=LONGEST_POINT,
+    ),
+]
+FromOccurred = Annotated[
+    str | None,
+    Query(
+        alias="from_occurred",
+        description="RFC 3339: as of the first point, only what had happened by then.",
+        examples=["2026-05-01T00:00:00Z"],
+        max_length=LONGEST_POINT,
+    ),
+]
+ToOccurred = Annotated[
+    str | None,
+    Query(
+        alias="to_occurred",
+        description="RFC 3339: as of the later point, only what had happened by then.",
+        examples=["2026-06-01T00:00:00Z"],
+        max_length=LONGEST_POINT,
+    ),
+]
+
+DIFFERENCE: Final[dict[str, Any]] = {
+    "from": {"position": 780, "occurred_by": None},
+    "to": {"position": 812, "occurred_by": None},
+    "events": 32,
+    "supporters": {"new": 2, "erased": 0},
+    "campaigns": [CHANGE],
+    "asks": [CHANGE | {"ask": "ten-minutes", "name": "I will listen for ten minutes a day."}],
+    "chapters": [],
+    "policies": [],
+    "partnerships": [],
+    "recognitions": [],
+    "board": [],
+}
+
+
+@router.get(
+    "/diff",
+    summary="Compare two points of history",
+    responses=answers(DIFFERENCE, "as_of.in_future", "history.no_point"),
+)
+def read_diff(
+    store: Store,
+    stale: Stale,
+    response: Response,
+    since: FromPoint = None,
+    until: ToPoint = None,
+    since_occurred: FromOccurred = None,
+    until_occurred: ToOccurred = None,
+) -> Difference:
+    """What changed from one point to a later one (by default the present), and which events did it."""
+    found = Difference.model_validate(difference(store, since, until, since_occurred, until_occurred))
+    response.headers["X-Position"] = str(found.until.position)
+    if stale:
+        response.headers["X-Position-Stale"] = "true"
+    return found
+
+
+def difference(
+    store: Groundswell,
+    since: str | None,
+    until: str | None = None,
+    since_occurred: str | None = None,
+    until_occurred: str | None = None,
+) -> dict[str, Any]:
+    """Return what changed between two points as they are asked for; see ``diff``. Raises Invalid."""
+    if not since and not since_occurred:
+        raise Invalid("history.no_point", "Say since when: with from, a position or a time, or with from_occurred.")
+    first = read_point(store, since, since_occurred, ("from", "from_occurred"))
+    last = read_point(store, until, until_occurred, ("to", "to_occurred"))
+    return diff(store.reader, first, last)
