@@ -205,7 +205,7 @@ def _beside(board: Board, found: Neighbour | None, here: str, query: Query) -> d
 def _reason(topic: str, events: int, points: float) -> str:
     """Say in a few words what somebody else has of one kind of event: 2 more check-ins (+4)."""
     if events == 0:
-        return f"as many {kind(topic)}, at other points ({signed(points)})"
+        return f"as many {kind(topic)}, worth {'more' if points > 0 else 'less'} ({signed(points)})"
     more = "more" if events > 0 else "fewer"
     return f"{number(abs(events))} {more} {kind(topic, abs(events))} ({signed(points)})"
 
