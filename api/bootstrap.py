@@ -1,7 +1,5 @@
 """The composition root: lists what the application is made of, and puts it together."""
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -9,6 +7,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from api.accounts import Accounts
+from api.loop import Loop
 from api.settings import Settings
 from domain import (
     actions,
@@ -44,8 +43,6 @@ from projections.runner import Runner
 from projections.supporters import Supporters
 from projections.timeline import Timeline
 from projections.views import Reader
-
-log = logging.getLogger(__name__)
 
 SLICES: Final[tuple[Slice, ...]] = (
     supporters.SLICE,
@@ -107,8 +104,14 @@ class Groundswell:
         Where one of these fails, the others are done all the same before that is raised.
         """
         with ExitStack() as then:
-            then.callback(self.notifications.purge)
+            then.callback(self.follow_up, progress)
             then.callback(self.runner.catch_up, lambda position: progress("read models", position))
+            self.engine.react(lambda position: progress("reactions", position))
+
+    def follow_up(self, progress: Progress = lambda _stage, _position: None) -> None:
+        """Do all that but bring the read models up to date, save those that must be built anew."""
+        with ExitStack() as then:
+            then.callback(self.notifications.purge)
             then.callback(self._rebuild, progress)
             self.engine.react(lambda position: progress("reactions", position))
 
@@ -141,73 +144,49 @@ class Groundswell:
 
 
 class Worker:
-    """Keeps reactions and read models up to date in a thread of their own, and sends what is due.
+    """Keeps up what follows from the history, in threads of their own: the read models, and everything else.
 
     Where another process does all that, it only sees to it that this one remembers nobody who was erased there.
     """
 
     def __init__(self, groundswell: Groundswell) -> None:
         self._groundswell = groundswell
+        self._housekeeping = Loop("housekeeping", self._keep_house)
+        self._followers = (
+            Loop("read models", groundswell.runner.catch_up),
+            Loop("reactions", groundswell.follow_up),
+        )
         self._hints = Hints(groundswell.engine.database, self._hear)
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._others_appended = True
-        self._thread: threading.Thread | None = None
 
     def start(self, *, follow: bool = True) -> None:
-        """Begin to work; a new event of this process wakes the worker at once, and so does a hint of another."""
-        if follow:
-            self._groundswell.engine.writer.listeners.append(lambda _position: self._wake.set())
-            self._hints.start()
-            self._groundswell.notifications.start()
-        self._thread = threading.Thread(target=self._run, args=[follow], name="worker", daemon=True)
-        self._thread.start()
+        """Begin to work; new events of this process wake the worker at once, and so do hints of others."""
+        self._housekeeping.start()
+        if not follow:
+            return
+        self._groundswell.engine.writer.listeners.append(self._wake)
+        self._groundswell.notifications.start()
+        for loop in self._followers:
+            loop.start()
+        self._hints.start()
 
     def stop(self) -> None:
-        """Finish the batch at hand and stop."""
-        self._groundswell.notifications.stop()
-        self._stopping.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        """Finish what is at hand and stop."""
         self._hints.stop()
+        self._groundswell.notifications.stop()
+        for loop in (*self._followers, self._housekeeping):
+            loop.stop()
+
+    def _wake(self, _position: int) -> None:
+        for loop in self._followers:
+            loop.wake()
 
     def _hear(self) -> None:
-        self._others_appended = True
-        self._wake.set()
+        self._housekeeping.wake()
+        self._wake(0)
 
-    def _run(self, follow: bool) -> None:  # noqa: FBT001 - a thread's arguments
-        failures = 0
-        while not self._stopping.is_set():
-            self._wake.clear()
-            try:
-                self._work(follow)
-                failures = 0
-            except Unavailable as error:
-                failures += 1
-                log.warning("The worker waits: %s", error)
-            except Exception:
-                failures += 1
-                log.exception("The worker stumbled and tries again")
-            if not self._wake.wait(pause(failures)):
-                self._others_appended = True  # for all that is known
-
-    def _work(self, follow: bool) -> None:  # noqa: FBT001 - as above
-        """Do what is to be done now; what readers wait for comes first."""
-        if follow:
-            self._groundswell.runner.catch_up()
+    def _keep_house(self) -> None:
         self._groundswell.notifications.keep_time()
-        if self._others_appended:
-            self._others_appended = False
-            self._groundswell.engine.writer.notice()
-        if follow:
-            self._groundswell.catch_up()
-
-
-def pause(failures: int) -> float:
-    """Return how many seconds the worker rests after so many failures in a row."""
-    return min(LONGEST_PAUSE, IDLE_SECONDS * 2.0 ** min(failures, 10))
+        self._groundswell.engine.writer.notice()
 
 
 def open_groundswell(

@@ -94,6 +94,7 @@ class Runner:
         self.parking = Parking(history, pauses)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.moved = threading.Condition()
+        self._one_at_a_time = threading.Lock()
         self.retries: Counter[str] = Counter()
         self._instances: dict[tuple[str, int], Projection] = {}
         self._stuck: dict[tuple[str, int], int] = {}
@@ -172,6 +173,10 @@ class Runner:
 
     def step(self) -> int | None:
         """Apply one batch, and try again what was parked; return how far all have come, None if all is done."""
+        with self._one_at_a_time:
+            return self._step()
+
+    def _step(self) -> int | None:
         with self.database.read() as connection:
             standings = [standing for standing in self.standings(connection) if not self._waits(standing)]
             group, rows = self._next(connection, standings)
@@ -268,7 +273,7 @@ class Runner:
         """Give the leases back, if there are any, so that another process need not wait for them to end."""
         if not self._leased:
             return
-        with self.database.write() as connection:
+        with self._one_at_a_time, self.database.write() as connection:
             mine = checkpoints.c.owner == self.owner
             connection.execute(checkpoints.update().where(mine).values(owner=None, leased_until=None))
 

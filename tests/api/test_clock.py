@@ -3,7 +3,7 @@
 import threading
 from datetime import timedelta
 
-from api.bootstrap import LONGEST_PAUSE, pause
+from api.loop import LONGEST_PAUSE, pause
 from notifications.ticker import Ticker
 from tests.api.conftest import Api
 from tests.support.clock import Clock
