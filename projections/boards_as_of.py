@@ -1,40 +1,138 @@
 """Boards as of a position: what the score ledger says that was known by then, without folding anything again.
 
-Rules published for all history close every entry before them and write it anew at their own position. So as of a
-position those entries count that stand at or after the last such rules, up to the position.
+Rules published for all history write every entry anew at their own position. So as of a position those entries count
+that stand at or after the last such rules, up to the position. What is far back is taken from the pages of the board,
+and only what came after the page is read from the ledger; where there is no page, all is.
 """
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Table
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from projections.boards import NOWHERE, Board, Points, Scope, Window, in_order
 from projections.ledger import read_ids
+from projections.pages import Page, Pages
 
 
 class BoardsAsOf:
-    """Answers from the ledger: ``entries`` and ``teams``."""
+    """Answers from the ledger, ``entries`` and ``teams``, and from pages.
 
-    def __init__(self, entries: Table, teams: Table) -> None:
-        self.entries, self.teams = entries, teams
+    The head of a large board, its size and anyone's rank cost what came after a page. What comes after somebody
+    (``after``), and the head where many left it since the page, cost the whole ledger of the board.
+    """
+
+    def __init__(self, entries: Table, teams: Table, pages: Pages) -> None:
+        self.entries, self.teams, self.pages = entries, teams, pages
+
+    # --- questions ---
+
+    def top(
+        self, connection: Connection, board: Board, since: int, by: int, limit: int, after: Points | None = None
+    ) -> Sequence[Points]:
+        """Return who has the most points, equal ones by id, after one of them."""
+        page = self.pages.newest(connection, board.id, since, by) if after is None else None
+        found = None if page is None else self._top_by_page(connection, board, page, range(since, by + 1), limit)
+        return self._top(connection, board, since, by, limit, after) if found is None else found
+
+    def above(self, connection: Connection, board: Board, since: int, by: int, points: int) -> tuple[int, int]:
+        """Return how many have more points than these, which are not negative, and how many have as many."""
+        page = self.pages.newest(connection, board.id, since, by)
+        if page is None:
+            return self._above(connection, board, since, by, points)
+        more, same = page.above(points)
+        moved = self.amounts(connection, board, page.position + 1, by)
+        stood = self.amounts(connection, board, since, page.position, moved)
+        for entity, amount in moved.items():
+            before = stood.get(entity, 0)
+            after = before + amount
+            more += (after > points) - (before > points)
+            same += (after == points) - (before == points)
+        return more, same
+
+    def points(self, connection: Connection, board: Board, since: int, by: int, entity: UUID) -> int | None:
+        """Return the points of one, or None where nothing was ever scored there."""
+        return self.amounts(connection, board, since, by, [entity]).get(entity)
+
+    # --- by a page ---
+
+    def _top_by_page(
+        self, connection: Connection, board: Board, page: Page, positions: range, limit: int
+    ) -> Sequence[Points] | None:
+        """Return the head of a board; None where the page does not tell for certain.
+
+        Nobody outside the page had more points than its last, so of them only those are looked up who got enough
+        since to come before the last of the head. Whoever got nothing stays behind the last of the page: the head is
+        certain where its own last is not behind that.
+        """
+        moved = self.amounts(connection, board, page.position + 1, positions[-1])
+        known = {entity: points + moved.pop(entity, 0) for entity, points in page.standings}
+        best = sorted(known.values(), reverse=True)[:limit]
+        least = best[-1] if len(best) == limit else 1
+        floor = 0 if page.complete else page.standings[-1][1]
+        near = [entity for entity, amount in moved.items() if floor + amount >= least]
+        known |= self.amounts(connection, board, positions[0], positions[-1], near) if near else {}
+        head = sorted((each for each in known.items() if each[1] > 0), key=in_order)[:limit]
+        certain = page.complete or (len(head) == limit and in_order(head[-1]) <= in_order(page.standings[-1]))
+        return head if certain else None
+
+    # --- by the ledger alone ---
+
+    def _top(
+        self, connection: Connection, board: Board, since: int, by: int, limit: int, after: Points | None
+    ) -> Sequence[Points]:
+        if board.of_teams:
+            found = [each for each in self.amounts(connection, board, since, by).items() if each[1] > 0]
+            behind = [each for each in found if after is None or in_order(each) > in_order(after)]
+            return sorted(behind, key=in_order)[:limit]
+        sums = self._sums(board, since, by).subquery()
+        query = sa.select(sums.c.entity, sums.c.points).where(sums.c.points > 0)
+        if after is not None:
+            same = sa.and_(sums.c.points == after[1], sums.c.entity > after[0])
+            query = query.where(sa.or_(sums.c.points < after[1], same))
+        rows = connection.execute(query.order_by(sums.c.points.desc(), sums.c.entity).limit(limit))
+        return [(row.entity, row.points) for row in rows]
+
+    def _above(self, connection: Connection, board: Board, since: int, by: int, points: int) -> tuple[int, int]:
+        if board.of_teams:
+            found = self.amounts(connection, board, since, by).values()
+            return sum(mine > points for mine in found), sum(mine == points for mine in found)
+        sums = self._sums(board, since, by).subquery()
+        more, same = (sa.func.count().filter(each) for each in (sums.c.points > points, sums.c.points == points))
+        row = connection.execute(sa.select(more, same).select_from(sums)).one()
+        return row[0], row[1]
+
+    def amounts(
+        self, connection: Connection, board: Board, since: int, by: int, among: Collection[UUID] | None = None
+    ) -> dict[UUID, int]:
+        """Return the sums of points that counted on a board at the positions from ``since`` to ``by``, also 0.
+
+        It is a row in memory for each of ``among``, or for everybody.
+        """
+        if board.scope is Scope.CHAPTERS and among is None:
+            return self._of_all_chapters(connection, board, since, by)
+        query = self._sums(board, since, by, None if among is None else _among(among, connection))
+        return {row.entity: row.points for row in connection.execute(query)}
 
     def counting(self, board: Board, since: int, by: int) -> list[sa.ColumnElement[bool]]:
         """Say which entries count on a board, of those at the positions from ``since`` to ``by``."""
-        entry = self.entries.c
+        entry, team = self.entries.c, self.teams.c
         where = [entry.position.between(since, by), entry.points != 0]
         if board.window is not Window.ALL:
-            where.append(entry.day.between(board.start, board.end))
+            where.append(
+                entry.day.in_([board.start + timedelta(day) for day in range((board.end - board.start).days + 1)])
+            )
         match board.scope:
             case Scope.CAMPAIGN:
                 where.append(entry.campaign == board.scope_id)
             case Scope.CHAPTER:
-                team = self.teams.c
-                of_chapter = sa.and_(team.position == entry.position, team.number == entry.number)
-                where += [team.team == (board.scope_id or NOWHERE), of_chapter]
+                where += [team.team == (board.scope_id or NOWHERE), *self._in_team(since, by)]
             case Scope.CHAPTERS:
                 where.append(entry.chapters.is_not(None))
             case Scope.PARTNERSHIPS:
@@ -43,59 +141,40 @@ class BoardsAsOf:
                 pass
         return where
 
-    def top(
-        self, connection: Connection, board: Board, since: int, by: int, limit: int, after: Points | None = None
-    ) -> Sequence[Points]:
-        """Return who has the most points, equal ones by id, after one of them."""
-        if board.scope is Scope.CHAPTERS:
-            found = [each for each in self._chapters(connection, board, since, by) if each[1] > 0]
-            behind = [each for each in found if after is None or in_order(each) > in_order(after)]
-            return sorted(behind, key=in_order)[:limit]
-        sums = self._sums(board, since, by)
-        query = sa.select(sums.c.entity, sums.c.points).where(sums.c.points > 0)
-        if after is not None:
-            same = sa.and_(sums.c.points == after[1], sums.c.entity > after[0])
-            query = query.where(sa.or_(sums.c.points < after[1], same))
-        rows = connection.execute(query.order_by(sums.c.points.desc(), sums.c.entity).limit(limit))
-        return [(row.entity, row.points) for row in rows]
+    def _in_team(self, since: int, by: int) -> list[sa.ColumnElement[bool]]:
+        entry, team = self.entries.c, self.teams.c
+        same = sa.and_(team.position == entry.position, team.number == entry.number)
+        return [team.position.between(since, by), same]
 
-    def above(self, connection: Connection, board: Board, since: int, by: int, points: int) -> tuple[int, int]:
-        """Return how many have more points than these, and how many have as many."""
-        if board.scope is Scope.CHAPTERS:
-            found = [mine for _, mine in self._chapters(connection, board, since, by)]
-            return sum(mine > points for mine in found), sum(mine == points for mine in found)
-        sums = self._sums(board, since, by)
-        more, same = (sa.func.count().filter(each) for each in (sums.c.points > points, sums.c.points == points))
-        row = connection.execute(sa.select(more, same).select_from(sums)).one()
-        return row[0], row[1]
-
-    def points(self, connection: Connection, board: Board, since: int, by: int, entity: UUID) -> int | None:
-        """Return the points of one, or None where nothing was ever scored there."""
-        if board.scope is Scope.CHAPTERS:
-            return dict(self._chapters(connection, board, since, by, str(entity))).get(entity)
-        mine = self._entity(board) == entity
-        query = sa.select(sa.func.sum(self.entries.c.points)).where(*self.counting(board, since, by), mine)
-        found: int | None = connection.scalar(query)
-        return None if found is None else int(found)
-
-    def _sums(self, board: Board, since: int, by: int) -> sa.Subquery:
-        entity, points = self._entity(board), sa.func.sum(self.entries.c.points)
-        query = sa.select(entity.label("entity"), sa.cast(points, sa.BigInteger).label("points"))
-        return query.where(*self.counting(board, since, by)).group_by(entity).subquery()
-
-    def _entity(self, board: Board) -> sa.Column[Any]:
-        return self.entries.c.partnership if board.scope is Scope.PARTNERSHIPS else self.entries.c.supporter
-
-    def _chapters(
-        self, connection: Connection, board: Board, since: int, by: int, among: str | None = None
-    ) -> Iterable[Points]:
-        """Return the points of chapters as teams; ``among`` leaves out groups of chapters that do not name it."""
-        entry = self.entries.c
-        query = sa.select(entry.chapters, sa.func.sum(entry.points)).where(*self.counting(board, since, by))
+    def _sums(self, board: Board, since: int, by: int, among: Any = None) -> sa.Select[tuple[UUID, int]]:  # noqa: ANN401
+        """Select entity and points of those among some, or of all; not for all chapters."""
+        where = self.counting(board, since, by)
+        entity: sa.Column[Any] = self.entries.c.supporter
+        if board.of_teams and among is not None:
+            entity = self.teams.c.team
+            where += self._in_team(since, by)
+        elif board.scope is Scope.PARTNERSHIPS:
+            entity = self.entries.c.partnership
         if among is not None:
-            query = query.where(sa.cast(entry.chapters, sa.Text).contains(among))
+            where.append(among(entity))
+        points = sa.cast(sa.func.sum(self.entries.c.points), sa.BigInteger)
+        return sa.select(entity.label("entity"), points.label("points")).where(*where).group_by(entity)
+
+    def _of_all_chapters(self, connection: Connection, board: Board, since: int, by: int) -> dict[UUID, int]:
+        """Sum up by groups of chapters, of which there are far fewer than entries."""
+        entry = self.entries.c
+        query = sa.select(entry.chapters, sa.cast(sa.func.sum(entry.points), sa.BigInteger).label("points"))
         sums: Counter[UUID] = Counter()
-        for chapters, points in connection.execute(query.group_by(entry.chapters)):
-            for chapter in read_ids(chapters):
-                sums[chapter] += int(points)
-        return list(sums.items())
+        for row in connection.execute(query.where(*self.counting(board, since, by)).group_by(entry.chapters)):
+            for chapter in read_ids(row.chapters):
+                sums[chapter] += row.points
+        return dict(sums)
+
+
+def _among(ids: Collection[UUID], connection: Connection) -> Any:  # noqa: ANN401 - a function of a column
+    """Return the condition that a column is one of the ids, in one parameter however many there are."""
+    if connection.dialect.name == "postgresql":
+        array = sa.literal(list(ids), ARRAY(sa.Uuid))
+        return lambda column: column == sa.any_(array)
+    given = sa.func.json_each(json.dumps([each.hex for each in ids])).table_valued("value")
+    return lambda column: sa.type_coerce(column, sa.Text).in_(sa.select(given.c.value))

@@ -1,7 +1,7 @@
 """Leaderboards: the score ledger, the totals of every board, and the questions they answer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -19,11 +19,12 @@ from domain.slices import Fact
 from domain.supporters import Supporter
 from history.statements import insert
 from history.tables import BigInt, Moment
-from projections.boards import NOWHERE, Board, Key, Scope, Standing, counted_on, number, ranked
+from projections.boards import NOWHERE, Board, Key, Scope, Standing, board_id, counted_on, number, ranked
 from projections.boards_as_of import BoardsAsOf
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
-from projections.ledger import DEFAULT_RULES, Entry, Given, Happening, Rules, Scorer, at_once, read_happening, write_ids
+from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, at_once, recalled, row_of
+from projections.pages import Pages
 from projections.projection import Json, Projection, on
 from projections.rescoring import score_anew
 from projections.totals import Totals
@@ -117,7 +118,8 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         )
         self.totals = Totals.declare(self)
         self.circumstances = Tables.declare(self)
-        self.past = BoardsAsOf(self.entries, self.teams)
+        self.pages = Pages.declare(self)
+        self.past = BoardsAsOf(self.entries, self.teams, self.pages)
 
     # --- fold ---
 
@@ -127,31 +129,53 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         self.apply([fact], changes)
 
     def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
-        """Fold a batch, under one version of the rules after the other."""
-        start = 0
+        """Fold a batch, under one version of the rules after the other; keep pages of boards that are due for one."""
+        if not facts:
+            return
+        late, due, start = self._late(facts[0].position, changes), set[int](), 0
         for place, fact in enumerate(facts):
             if isinstance(fact.event, ScoringRules.Published):
-                self._score(facts[start:place], changes)
-                self._publish(fact, fact.event, changes)
+                due |= self._score(facts[start:place], changes)
+                if self._publish(fact, fact.event, changes):
+                    due = set() if changes.bulk else set(self.totals.large(changes.connection, self.pages.EVERY))
+                    self._keep(changes.connection, set() if late else due, fact.position)
+                    due = set()
                 start = place + 1
-        self._score(facts[start:], changes)
+        due |= self._score(facts[start:], changes)
+        self._keep(changes.connection, set() if late else due, facts[-1].position)
+
+    def _late(self, position: int, changes: Changes) -> bool:
+        """Tell whether an event comes after later ones, as one that was parked; forget what was kept without it."""
+        if changes.bulk:
+            return False
+        newest = changes.connection.scalar(sa.select(sa.func.max(self.entries.c.position)))
+        late = max(newest or 0, self.pages.last(changes.connection) or 0) >= position
+        if late:
+            self.pages.forget(changes.connection, position)
+        return late
+
+    def _keep(self, connection: Connection, boards: Iterable[int], position: int) -> None:
+        """Keep a page of each of these boards as it stands."""
+        self.pages.keep(
+            connection, ((each, self.pages.make(connection, self.totals, each, position)) for each in boards)
+        )
 
     def settle(self, connection: Connection) -> None:
         """Compute the totals of all boards from the ledger."""
         self.totals.compute(connection, self.entries, [self.standing_at(connection), self.entries.c.points != 0])
 
-    def _score(self, facts: Sequence[Fact], changes: Changes) -> None:
+    def _score(self, facts: Sequence[Fact], changes: Changes) -> set[int]:
+        """Score facts by the rules in force; return the boards that are due for a page."""
         facts = [fact for fact in facts if fact.event.TOPIC in self.handlers]
         if not facts:
-            return
+            return set()
         happenings = list(Circumstances(self.circumstances, changes, facts).happenings(facts))
         ending = {happening.stream for happening in happenings if happening.topic in TAKES_BACK}
         scorer = Scorer(self.rules_in_force(changes.connection), ending)
         self._recall(scorer, happenings, changes.connection)
         entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
         self._write(entries, changes.connection)
-        if not changes.bulk:
-            self._count(entries, changes.connection)
+        return set() if changes.bulk else self._count(entries, changes.connection)
 
     def _recall(self, scorer: Scorer, happenings: Sequence[Happening], connection: Connection) -> None:
         """Fetch what the streams gave whose points are taken back, and how many points capped days already have."""
@@ -189,7 +213,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
     def _write(self, entries: Sequence[Entry], connection: Connection) -> None:
         if not entries:
             return
-        rows = [self._row(entry, entry.happening) for entry in entries]
+        rows = [row_of(entry) for entry in entries]
         insert(self.entries, tuple(self.entries.c.keys()), connection.dialect).execute(connection, rows)
         teams = [
             (team, entry.position, entry.number)
@@ -201,28 +225,8 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         if teams:
             insert(self.teams, tuple(self.teams.c.keys()), connection.dialect).execute(connection, teams)
 
-    @staticmethod
-    def _row(entry: Entry, where: Happening) -> tuple[Any, ...]:
-        """Return the values of an entry's columns."""
-        return (
-            entry.position,
-            entry.number,
-            where.event,
-            entry.of,
-            where.supporter,
-            where.stream,
-            where.topic,
-            entry.points,
-            entry.rules_version,
-            where.occurred_at,
-            where.day,
-            where.campaign,
-            write_ids(where.chapters) if where.chapters else None,
-            where.partnership,
-        )
-
-    def _count(self, entries: Iterable[Entry], connection: Connection) -> None:
-        """Add what the entries gave and took to the totals of all boards."""
+    def _count(self, entries: Iterable[Entry], connection: Connection) -> set[int]:
+        """Add what the entries gave and took to the totals of all boards; return those that are due for a page."""
         sums: defaultdict[Whereto, list[int]] = defaultdict(lambda: [0, 0])
         for entry in entries:
             if entry.points:
@@ -236,11 +240,13 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             for key, board, team in counted_on(campaign, chapters, partnership, day):
                 amounts[board, team or supporter] += points
                 numbers[key] += times
-        self.totals.add(connection, amounts, numbers)
+        counting = self.totals.add(connection, amounts, numbers)
+        return {board_id(key) for key, added in numbers.items() if self.pages.due(counting[board_id(key)], added)}
 
     # --- new rules ---
 
-    def _publish(self, fact: Fact, event: ScoringRules.Published, changes: Changes) -> None:
+    def _publish(self, fact: Fact, event: ScoringRules.Published, changes: Changes) -> bool:
+        """Publish rules; tell whether all history was scored anew by them."""
         before = self.since(changes.connection)
         changes.put(
             self.rules,
@@ -252,11 +258,13 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             applies=str(event.applies),
         )
         changes.flush()
-        if event.applies is Applies.TO_ALL_HISTORY:
-            rules = self.rules_in_force(changes.connection)
-            score_anew(changes.connection, self.entries, self.teams, rules, range(before, fact.position))
-            if not changes.bulk:
-                self.settle(changes.connection)
+        if event.applies is not Applies.TO_ALL_HISTORY:
+            return False
+        rules = self.rules_in_force(changes.connection)
+        score_anew(changes.connection, self.entries, self.teams, rules, range(before, fact.position))
+        if not changes.bulk:
+            self.settle(changes.connection)
+        return True
 
     def since(self, connection: Connection, by: int | None = None) -> int:
         """Return the position from which on entries count: that of the last rules for all history, or 0."""
@@ -295,10 +303,14 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         if after is not None and (points := self._points(connection, board, after, by)) is not None:
             last = (after, points)
         if by is None:
-            rows = self.totals.top(connection, board, limit, last)
+            rows = self.totals.top(connection, board.id, limit, last)
         else:
             rows = self.past.top(connection, board, self.since(connection, by), by, limit, last)
-        return list(ranked(rows, *self._above(connection, board, rows[0][1], by))) if rows else []
+        if not rows:
+            return []
+        if last is None:
+            return list(ranked(rows, 0, sum(points == rows[0][1] for _, points in rows)))
+        return list(ranked(rows, *self._above(connection, board, rows[0][1], by)))
 
     def size(self, connection: Connection, board: Board, by: int | None = None) -> int:
         """Return how many stand on a board."""
@@ -355,26 +367,14 @@ class Leaderboards(Projection, name="leaderboards", version=2):
 
     def _points(self, connection: Connection, board: Board, entity: UUID, by: int | None) -> int | None:
         if by is None:
-            return self.totals.points(connection, board, entity)
+            return self.totals.points(connection, board.id, entity)
         return self.past.points(connection, board, self.since(connection, by), by, entity)
 
     def _above(self, connection: Connection, board: Board, points: int, by: int | None) -> tuple[int, int]:
         """Return how many have more points than these, and how many have as many."""
         if by is None:
-            return self.totals.above(connection, board, points)
+            return self.totals.above(connection, board.id, points)
         return self.past.above(connection, board, self.since(connection, by), by, points)
-
-
-def recalled(rows: Iterable[Any]) -> Mapping[UUID, Given]:
-    """Return, by stream, what stands of the points that rows of the ledger gave and took."""
-    found: defaultdict[UUID, Given] = defaultdict(Given)
-    for row in rows:
-        standing = found[row.stream].standing
-        if row.of is None:
-            standing[row.event] = (read_happening(row), row.points)
-        elif row.of in standing:
-            del standing[row.of]
-    return found
 
 
 def score_entry(row: Any) -> ScoreEntry:  # noqa: ANN401 - a row of the entries table

@@ -144,6 +144,39 @@ def at_once(scorer: Scorer, happenings: Iterable[Happening]) -> Iterator[Entry]:
             yield Entry(happening.event, number, where, of, points, scorer.rules.version)
 
 
+def recalled(rows: Iterable[Any]) -> Mapping[UUID, Given]:
+    """Return, by stream, what stands of the points that rows of the ledger gave and took."""
+    found: defaultdict[UUID, Given] = defaultdict(Given)
+    for row in rows:
+        standing = found[row.stream].standing
+        if row.of is None:
+            standing[row.event] = (read_happening(row), row.points)
+        elif row.of in standing:
+            del standing[row.of]
+    return found
+
+
+def row_of(entry: Entry) -> tuple[Any, ...]:
+    """Return the values of an entry's columns, in their order."""
+    where = entry.happening
+    return (
+        entry.position,
+        entry.number,
+        where.event,
+        entry.of,
+        where.supporter,
+        where.stream,
+        where.topic,
+        entry.points,
+        entry.rules_version,
+        where.occurred_at,
+        where.day,
+        where.campaign,
+        write_ids(where.chapters),
+        where.partnership,
+    )
+
+
 def read_happening(row: Any) -> Happening:  # noqa: ANN401 - a row of the entries table
     """Return the happening of an entry's row."""
     return Happening(

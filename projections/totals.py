@@ -133,9 +133,9 @@ class Totals:
         upsert(self.boards, Shape(sets=names), connection.dialect).execute(
             connection, [(board_id(key), *key, number) for key, number in boards.items()]
         )
-        for scope in Scope:
+        for scope in sorted({scope for scope, *_ in boards}):
             for window in Window:
-                connection.execute(self._sums(connection, entries, scope, window, standing))
+                connection.execute(self._sums(connection, entries, Scope(scope), window, standing))
         board, points = self.totals.c.board, self.totals.c.points
         counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
         connection.execute(self.counts.insert().from_select(["board", "points", "entities"], counted))
@@ -172,16 +172,16 @@ class Totals:
         found = sa.select(board.id, sums.c.entity, sums.c.points).join_from(sums, self.boards, its_board)
         return self.totals.insert().from_select(["board", "entity", "points"], found)
 
-    # --- questions ---
+    # --- questions, of the board with a number ---
 
-    def points(self, connection: Connection, board: Board, entity: UUID) -> int | None:
+    def points(self, connection: Connection, board: int, entity: UUID) -> int | None:
         """Return the points of one, or None where nothing was ever scored there."""
         total = self.totals.c
-        query = sa.select(total.points).where(total.board == board.id, total.entity == entity)
+        query = sa.select(total.points).where(total.board == board, total.entity == entity)
         found: int | None = connection.scalar(query)
         return found
 
-    def above(self, connection: Connection, board: Board, points: int) -> tuple[int, int]:
+    def above(self, connection: Connection, board: int, points: int) -> tuple[int, int]:
         """Return how many have more points than these, which are not negative, and how many have as many.
 
         It reads as many rows as there are different points above, however many have them.
@@ -189,8 +189,14 @@ class Totals:
         count = self.counts.c
         more = sa.func.coalesce(sa.func.sum(count.entities).filter(count.points > points), 0)
         same = sa.func.coalesce(sa.func.sum(count.entities).filter(count.points == points), 0)
-        row = connection.execute(sa.select(more, same).where(count.board == board.id, count.points >= points)).one()
+        row = connection.execute(sa.select(more, same).where(count.board == board, count.points >= points)).one()
         return int(row[0]), int(row[1])
+
+    def distinct(self, connection: Connection, board: int) -> list[tuple[int, int]]:
+        """Return all points above 0 on a board, with how many have them."""
+        count = self.counts.c
+        rows = connection.execute(sa.select(count.points, count.entities).where(count.board == board))
+        return [(row.points, row.entities) for row in rows]
 
     def sizes(self, connection: Connection, boards: Iterable[Board]) -> dict[int, int]:
         """Return by the number of a board how many stand there; nothing for a board where nobody does."""
@@ -199,10 +205,14 @@ class Totals:
         rows = connection.execute(query.where(count.board.in_([each.id for each in boards])).group_by(count.board))
         return {row.board: row.size for row in rows}
 
-    def top(self, connection: Connection, board: Board, limit: int, after: Points | None = None) -> Sequence[Points]:
+    def large(self, connection: Connection, entries: int) -> Sequence[int]:
+        """Return the numbers of the boards on which so many entries count, or more."""
+        return connection.scalars(sa.select(self.boards.c.id).where(self.boards.c.entries >= entries)).all()
+
+    def top(self, connection: Connection, board: int, limit: int, after: Points | None = None) -> Sequence[Points]:
         """Return who has the most points, equal ones by id, after one of them."""
         total = self.totals.c
-        query = sa.select(total.entity, total.points).where(total.board == board.id, total.points > 0)
+        query = sa.select(total.entity, total.points).where(total.board == board, total.points > 0)
         query = query.order_by(total.points.desc(), total.entity)
         if after is None:
             return _points(connection.execute(query.limit(limit)))

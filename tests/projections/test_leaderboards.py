@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from domain.kernel import identify
 from projections.boards import Board, Scope, Standing, Window, window_end, window_start
 from projections.leaderboards import Leaderboards
+from projections.pages import Pages
 from projections.rebuild import compare, rebuild
 from projections.views import AsOf
 from tests.projections.scores import boards, scores
@@ -340,9 +342,16 @@ def play(store: Store, commands: list[tuple[tuple[str, dict[str, Any]], int]]) -
 
 
 @settings(max_examples=60)
-@given(st.lists(st.tuples(COMMANDS, HOURS), min_size=8, max_size=60), st.integers(1, 40), st.integers(0, 100))
-def test_any_history_in_any_batches(commands: list[Any], batch: int, percent: int) -> None:
+@given(
+    st.lists(st.tuples(COMMANDS, HOURS), min_size=8, max_size=60),
+    st.integers(1, 40),
+    st.integers(0, 100),
+    st.integers(1, 4),
+    st.integers(1, 9),
+)
+def test_any_history_in_any_batches(commands: list[Any], batch: int, percent: int, kept: int, every: int) -> None:
     with (
+        patch.multiple(Pages, KEPT=kept, EVERY=every),
         tempfile.TemporaryDirectory() as folder,
         Store(f"sqlite:///{folder}/store.sqlite3", Path(folder), kinds=[Leaderboards], batch=batch) as store,
     ):
@@ -369,6 +378,7 @@ def agree(store: Store, as_of: AsOf, by: int | None = None) -> None:
         for (scope, scope_id, window, start), expected in wanted.items():
             board = Board(Scope(scope), UUID(scope_id) if scope_id else None, Window(window), start)
             top = model.top(views.connection, board, limit=1_000, by=by)
+            assert model.top(views.connection, board, limit=2, by=by) == top[:2]
             assert model.size(views.connection, board, by) == len(top)
             assert {each.id: round(each.points * 100) for each in top} == expected
             for each in top:
