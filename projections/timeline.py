@@ -11,18 +11,17 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Text, Uuid
 
 from domain.actions import Action
-from domain.campaigns import Campaign
 from domain.chapters import Chapter
-from domain.kernel import Event, Invalid, Unset
+from domain.kernel import Event, Invalid
 from domain.partnerships import Partnership
 from domain.pledges import Pledge, PledgeState
-from domain.policies import Policy
 from domain.recognitions import Recognition
 from domain.slices import Fact
 from domain.supporters import Supporter
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_column
+from projections.milestones import MARKED, ROUND, TITLED, Milestone, given_title, milestone, titled
 from projections.projection import Projection, on
 
 COUNTED: Final[Mapping[type[Event], str]] = {
@@ -46,6 +45,9 @@ COUNTED: Final[Mapping[type[Event], str]] = {
     Partnership.Activated: "partnerships_activated",
 }
 """What is counted, by the event that counts once."""
+
+NUMBERED: Final = {event: COUNTED[event] for event in ROUND}
+"""The counts whose round numbers are milestones, by event."""
 
 RENEWED_LAPSED: Final = "pledges_renewed_lapsed"
 """Of the pledges renewed, those that had lapsed; the others had been withdrawn."""
@@ -77,7 +79,6 @@ Pledges stand in each state apart, made being the sum of the rest."""
 MAX_BUCKETS: Final = 10_000
 LAST_DAY: Final = date(9998, 12, 31)
 """No event happens later, and the calendar has room for the end of its bucket."""
-FIRST_ROUND_NUMBER: Final = 100
 
 
 class By(StrEnum):
@@ -98,19 +99,7 @@ class Bucket:
     totals: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Milestone:
-    """Something to remember; ``detail`` is the outcome of a policy, or the number of a pledge."""
-
-    position: int
-    occurred_at: datetime
-    kind: str
-    subject: UUID
-    title: str | None
-    detail: str | None
-
-
-class Timeline(Projection, name="timeline"):
+class Timeline(Projection, name="timeline", version=2):
     """Counts per day, and milestones."""
 
     weight = 2
@@ -134,13 +123,8 @@ class Timeline(Projection, name="timeline"):
 
     # --- fold ---
 
-    @on(*COUNTED, Campaign.Drafted, Campaign.Amended, Campaign.Launched, Campaign.Completed)
+    @on(*COUNTED, *TITLED, *MARKED)
     def counted(self, fact: Fact, _event: Event, changes: Changes) -> None:
-        """Fold one event alone."""
-        self.apply([fact], changes)
-
-    @on(Policy.Tracked, Policy.Concluded, Partnership.Proposed)
-    def remembered(self, fact: Fact, _event: Event, changes: Changes) -> None:
         """Fold one event alone."""
         self.apply([fact], changes)
 
@@ -148,36 +132,40 @@ class Timeline(Projection, name="timeline"):
         """Fold a batch: count, and mark what is to be remembered."""
         facts = [fact for fact in facts if fact.topic in self.handlers]
         titles = self._titles(facts, changes)
-        made = self._made(facts, changes)
+        numbers = self._numbers(facts, changes)
         for fact in facts:
             if counts := counts_of(fact.event):
                 changes.add(self.days, fact.occurred_at.astimezone(UTC).date(), **dict.fromkeys(counts, 1))
-            title = given_title(fact.event)
+            title = given_title(fact)
             if title is not None:
                 titles[fact.stream] = title
                 changes.put(self.titles, fact.stream, title=title)
-            if isinstance(fact.event, Pledge.Made):
-                made += 1
-            for kind, subject, detail in milestone(fact, made):
+            counted = NUMBERED.get(type(fact.event))
+            if counted is not None:
+                numbers[counted] += 1
+            marked = milestone(fact, numbers[counted] if counted else 0)
+            if marked is not None:
                 changes.put(
                     self.marks,
                     fact.position,
                     occurred_at=fact.occurred_at,
-                    kind=kind,
-                    subject=subject,
-                    title=titles.get(titled(fact.event), getattr(fact.event, "title", None)),
-                    detail=detail,
+                    kind=marked[0],
+                    subject=fact.stream,
+                    title=titles.get(titled(fact.event)),
+                    detail=marked[1],
                 )
 
     def _titles(self, facts: Sequence[Fact], changes: Changes) -> dict[UUID, str]:
         named = {titled(fact.event) for fact in facts if isinstance(fact.event, MARKED)}
         return {row.id: row.title for row in changes.rows(self.titles, "id", named)}
 
-    def _made(self, facts: Sequence[Fact], changes: Changes) -> int:
-        """Return how many pledges were made before these facts."""
-        if not any(isinstance(fact.event, Pledge.Made) for fact in facts):
-            return 0
-        return changes.connection.scalar(sa.select(sa.func.sum(self.days.c.pledges_made))) or 0
+    def _numbers(self, facts: Sequence[Fact], changes: Changes) -> dict[str, int]:
+        """Return how many there were, before these facts, of each that they make more of."""
+        names = sorted({NUMBERED[type(fact.event)] for fact in facts if type(fact.event) in NUMBERED})
+        if not names:
+            return {}
+        sums = (sa.func.coalesce(sa.func.sum(self.days.c[name]), 0).label(name) for name in names)
+        return {name: int(sum_) for name, sum_ in changes.connection.execute(sa.select(*sums)).mappings().one().items()}
 
     # --- questions ---
 
@@ -231,61 +219,12 @@ class Timeline(Projection, name="timeline"):
         return [Milestone(*row) for row in connection.execute(query)]
 
 
-MARKED: Final = (
-    Campaign.Launched,
-    Campaign.Completed,
-    Policy.Concluded,
-    Partnership.Activated,
-    Recognition.Revoked,
-    Pledge.Made,
-)
-"""The events that are, or can be, milestones."""
-
-
 def counts_of(event: Event) -> list[str]:
     """Return the names of the counts that an event raises by one."""
     counts = [COUNTED[type(event)]] if type(event) in COUNTED else []
     if isinstance(event, Pledge.Renewed) and event.previous is PledgeState.LAPSED:
         counts.append(RENEWED_LAPSED)
     return counts
-
-
-def given_title(event: Event) -> str | None:
-    """Return the title that an event gives to something whose milestones come later."""
-    match event:
-        case Campaign.Drafted(title=title) | Campaign.Amended(title=title):
-            return None if isinstance(title, Unset) else title
-        case Policy.Tracked(title=title) | Partnership.Proposed(name=title):
-            return title
-        case _:
-            return None
-
-
-def titled(event: Event) -> UUID:
-    """Return the id of what names a milestone: of a pledge, its campaign."""
-    return event.campaign if isinstance(event, Pledge.Event) else event.originator_id
-
-
-def milestone(fact: Fact, made: int) -> Iterator[tuple[str, UUID, str | None]]:
-    """Yield (kind, subject, detail) where a fact is one; ``made`` counts pledges up to and with it."""
-    match fact.event:
-        case Campaign.Launched():
-            yield "campaign_launched", fact.stream, None
-        case Campaign.Completed():
-            yield "campaign_completed", fact.stream, None
-        case Policy.Concluded(outcome=outcome):
-            yield "policy_concluded", fact.stream, str(outcome)
-        case Partnership.Activated():
-            yield "partnership_activated", fact.stream, None
-        case Recognition.Revoked():
-            yield "recognition_revoked", fact.stream, None
-        case Pledge.Made() if is_round(made):
-            yield "pledges", fact.stream, str(made)
-
-
-def is_round(number: int) -> bool:
-    """Whether a number is the first, or 100, 1,000, 10,000 …."""
-    return number == 1 or (number >= FIRST_ROUND_NUMBER and str(number).strip("0") == "1")
 
 
 def totals(sums: Mapping[str, int]) -> dict[str, int]:

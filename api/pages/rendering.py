@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.accounts import Caller
-from projections.timeline import Milestone
+from api.milestones import sentence
 
 HERE: Final = Path(__file__).resolve().parent.parent
 STATE_WORDS: Final = {
@@ -48,30 +48,12 @@ def urlpath(value: object) -> str:
     return quote(str(value), safe="")
 
 
-SENTENCES: Final = {
-    "campaign_launched": "The campaign {title} was launched.",
-    "campaign_completed": "The campaign {title} was completed.",
-    "policy_concluded": "The policy {title} was {detail}.",
-    "partnership_activated": "The partnership with {title} began.",
-    "recognition_revoked": "A recognition was revoked.",
-}
-
-
-def milestone(mark: Milestone) -> str:
-    """Say what happened in one sentence."""
-    title = f"“{mark.title}”" if mark.title else "something"
-    if mark.kind == "pledges":
-        made = int(mark.detail or "1")
-        return f"The first pledge was made, to {title}." if made == 1 else f"The pledge number {number(made)} was made."
-    return SENTENCES[mark.kind].format(title=title, detail=mark.detail)
-
-
 def environment() -> Environment:
     """Make the environment of the templates."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters.update(number=number, day=day, moment=moment, urlpath=urlpath, milestone=milestone)
+    made.filters.update(number=number, day=day, moment=moment, urlpath=urlpath, milestone=sentence)
     made.globals.update(state_words=STATE_WORDS)
     return made
 

@@ -134,4 +134,4 @@ def test_the_timeline(api: Api) -> None:
         ("2026-02-01", "2026-02-28", 0),
     ]
     assert found["buckets"][1]["totals"]["supporters"] == 1
-    assert [one["kind"] for one in api.get("/timeline")["milestones"]] == ["campaign_launched", "pledges"]
+    assert [one["kind"] for one in api.get("/timeline")["milestones"]] == ["campaign_launched", "supporters", "pledges"]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from domain.kernel import Invalid, identify
+from projections.milestones import Milestone, is_round
 from projections.rebuild import compare
-from projections.timeline import By, Milestone, Timeline, is_round
+from projections.timeline import By, Timeline
 from tests.support.store import Store
 
 
@@ -95,12 +96,47 @@ def test_milestones_carry_the_title_of_their_time(store: Store) -> None:
     told = [(each.kind, each.title, each.detail) for each in milestones]
     assert told == [
         ("campaign_launched", "Listen more", None),
+        ("supporters", None, "1"),
         ("pledges", "Listen more", "1"),
         ("policy_concluded", "Empathy in schools", "lost"),
     ]
     assert isinstance(milestones[0], Milestone)
     assert milestones[0].subject == identify("campaign", "listen")
-    assert later == milestones[:2]  # launched on the last of January in the west of the ocean, in February by UTC
+    assert later == milestones[:3]  # launched on the last of January in the west of the ocean, in February by UTC
+
+
+def test_awards_and_setbacks_are_milestones_unless_they_follow_by_rule(store: Store) -> None:
+    run = store.run
+    rule = {"award": "pledger", "title": "Pledger", "when": {"kept": 1}}
+    run("scoring.publish", version=1, points={"pledges.Made": 1}, awards=[rule], applies="to_all_history")
+    tell(store)
+    run("recognitions.nominate", recognition="r", title="Star", recipient={"kind": "supporter", "id": "anna"})
+    run("recognitions.award", recognition="r", at="2026-03-02T00:00:00Z")
+    run("recognitions.revoke", recognition="r", reason="a mistake", at="2026-03-03T00:00:00Z")
+    run("partnerships.propose", partnership="luna", name="Luna", kind="media", at="2026-03-04T00:00:00Z")
+    run("partnerships.agree", partnership="luna", disclosure="None.", at="2026-03-04T00:00:00Z")
+    run("partnerships.activate", partnership="luna", referral="LUNA", at="2026-03-05T00:00:00Z")
+    run("partnerships.end", partnership="luna", at="2026-03-06T00:00:00Z")
+    run("campaigns.pause", campaign="listen", at="2026-03-07T00:00:00Z")
+    run("chapters.close", chapter="lisbon", at="2026-03-08T00:00:00Z")
+    run("policies.track", policy="act", title="Act", kind="bill", at="2026-03-09T00:00:00Z")
+    run("policies.conclude", policy="act", outcome="won", on="2026-03-09", at="2026-03-09T00:00:00Z")
+    store.react()
+    store.catch_up()
+    with store.views() as views:
+        milestones = views[Timeline].milestones(views.connection, date(2026, 2, 18))
+        (awarded,) = views[Timeline].buckets(views.connection, By.MONTH, date(2026, 2, 1), date(2026, 2, 1))
+    assert awarded.counts["recognitions_awarded"] == 1  # that of the rule, to the one who kept her pledge
+    assert [(each.kind, each.title, each.setback) for each in milestones] == [
+        ("policy_concluded", "Empathy in schools", True),
+        ("recognition_awarded", "Star", False),
+        ("recognition_revoked", "Star", True),
+        ("partnership_activated", "Luna", False),
+        ("partnership_ended", "Luna", True),
+        ("campaign_paused", "Listen more", True),
+        ("chapter_closed", "Lisbon", True),
+        ("policy_concluded", "Act", False),
+    ]
 
 
 def test_rebuilding_gives_the_same_tables(store: Store) -> None:
