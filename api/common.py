@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -121,7 +121,8 @@ def point(
     as_of: Annotated[
         str | None,
         Query(
-            description="What was known: only what was recorded up to a position, or by an RFC 3339 time.",
+            description="What was known: only what was recorded up to a position, by an RFC 3339 time, or by the end "
+            "of a day (UTC).",
             examples=["1200"],
             max_length=LONGEST_POINT,
         ),
@@ -129,10 +130,10 @@ def point(
     occurred_by: Annotated[
         str | None,
         Query(
-            description="What had happened: only what occurred by an RFC 3339 time, whenever it was recorded. A pledge "
-            "of 1 May that was entered on 9 May is part of `occurred_by=2026-05-05T00:00:00Z`, and no part of "
-            "`as_of=2026-05-05T00:00:00Z`: it had happened, and nobody knew. Both together: what was known to have "
-            "happened.",
+            description="What had happened: only what occurred by an RFC 3339 time, or by the end of a day (UTC), "
+            "whenever it was recorded. A pledge of 1 May that was entered on 9 May is part of "
+            "`occurred_by=2026-05-05T00:00:00Z`, and no part of `as_of=2026-05-05T00:00:00Z`: it had happened, and "
+            "nobody knew. Both together: what was known to have happened.",
             examples=["2026-05-01T00:00:00Z"],
             max_length=LONGEST_POINT,
         ),
@@ -143,14 +144,23 @@ def point(
 
 
 def read_point(store: Groundswell, as_of: str | None, occurred_by: str | None, names: Names = NAMES) -> AsOf:
-    """Return the point of history that is asked for under these names; raise Invalid."""
-    by = read_moment(occurred_by, names[1]) if occurred_by else None
+    """Return the point of history that is asked for under these names; a day means its end. Raises Invalid."""
+    by = _end_of(occurred_by) or read_moment(occurred_by, names[1]) if occurred_by else None
     if not as_of:
         return AsOf(None, by)
     if as_of.isascii() and as_of.isdigit():
         return AsOf(min(int(as_of), 2**62), by)
-    moment = read_recorded(as_of, names[0])
+    moment = _end_of(as_of) or read_recorded(as_of, names[0])
     return AsOf(store.reader.known_by(moment), by, moment)
+
+
+def _end_of(text: str) -> datetime | None:
+    """Return the last moment of a day, by UTC; None where the text is no day."""
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return day.replace(hour=23, minute=59, second=59, microsecond=999_999)
 
 
 Point = Annotated[AsOf, Depends(point)]

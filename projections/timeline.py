@@ -218,6 +218,10 @@ class Timeline(Projection, name="timeline", version=2):
             query = query.where(table.c.occurred_at < datetime.combine(until + timedelta(days=1), time.min, UTC))
         return [Milestone(*row) for row in connection.execute(query)]
 
+    def milestones_of(self, connection: Connection, buckets: Sequence[Bucket]) -> list[Milestone]:
+        """Return the milestones of all days of these buckets, in order of time."""
+        return self.milestones(connection, buckets[0].start, buckets[-1].end) if buckets else []
+
 
 def counts_of(event: Event) -> list[str]:
     """Return the names of the counts that an event raises by one."""
