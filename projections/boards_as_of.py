@@ -7,9 +7,9 @@ and only what came after the page is read from the ledger; where there is no pag
 
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,6 +19,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from projections.boards import NOWHERE, Board, Points, Scope, Window, in_order
 from projections.ledger import read_ids
 from projections.pages import Page, Pages
+
+PAGE: Final = 5_000
 
 
 class BoardsAsOf:
@@ -113,12 +115,21 @@ class BoardsAsOf:
     ) -> dict[UUID, int]:
         """Return the sums of points that counted on a board at the positions from ``since`` to ``by``, also 0.
 
-        It is a row in memory for each of ``among``, or for everybody.
+        With ``among``, only of these.
         """
-        if board.scope is Scope.CHAPTERS and among is None:
-            return self._of_all_chapters(connection, board, since, by)
-        query = self._sums(board, since, by, None if among is None else _among(among, connection))
+        if among is None:
+            return dict(self.each_amount(connection, board, since, by))
+        query = self._sums(board, since, by, _among(among, connection))
         return {row.entity: row.points for row in connection.execute(query)}
+
+    def each_amount(self, connection: Connection, board: Board, since: int, by: int) -> Iterator[Points]:
+        """Yield the same, a page of rows at a time."""
+        if board.scope is Scope.CHAPTERS:
+            yield from self._of_all_chapters(connection, board, since, by).items()
+            return
+        query = self._sums(board, since, by).execution_options(yield_per=PAGE)
+        for row in connection.execute(query):
+            yield row.entity, row.points
 
     def counting(self, board: Board, since: int, by: int) -> list[sa.ColumnElement[bool]]:
         """Say which entries count on a board, of those at the positions from ``since`` to ``by``."""

@@ -16,7 +16,7 @@ from projections.boards import Points
 from projections.projection import Projection
 from projections.totals import Totals
 
-ALL: Final = -1
+COMPLETE: Final = -1
 """The position of a page that only says that a board has all the pages it should have."""
 WALKING: Final = -2
 """The position of a page that only says that the missing ones are being made."""

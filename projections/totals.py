@@ -6,7 +6,7 @@ All of it is a fold of the score ledger. It is kept up with batch by batch, or c
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +14,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import JSON, Column, Connection, Date, Index, Integer, Table, Text, Uuid
 
-from history.statements import Shape, run, select_among, upsert
+from history.statements import Shape, insert, run, select_among, upsert
 from history.tables import BigInt
-from projections.boards import ALWAYS, NOWHERE, Board, Key, Points, Scope, Window, board_id, counted_on
-from projections.ledger import read_ids
+from projections.boards import Board, Key, Points, board_id
 from projections.projection import Projection
+from projections.summing import PAGE, Sums, supporters
 
 Amounts = Mapping[tuple[int, UUID], int]
 """By the number of a board and who stands there."""
@@ -86,11 +86,12 @@ class Totals:
         if changed:
             upsert(self.counts, Shape(adds=("entities",)), dialect).execute(connection, changed)
             connection.execute(self.counts.delete().where(self.counts.c.entities == 0))
-        named = ("scope", "scope_id", "window", "window_start")
-        shape = Shape(sets=named, adds=("entries",))
-        upsert(self.boards, shape, dialect).execute(
-            connection, [(board_id(key), *key, number) for key, number in entries.items()]
-        )
+        return self._counting(connection, entries) if entries else {}
+
+    def _counting(self, connection: Connection, entries: Mapping[Key, int]) -> dict[int, int]:
+        shape = Shape(sets=("scope", "scope_id", "window", "window_start"), adds=("entries",))
+        rows = [(board_id(key), *key, number) for key, number in entries.items()]
+        upsert(self.boards, shape, connection.dialect).execute(connection, rows)
         select = f"SELECT id, entries FROM {self.boards.name}"  # noqa: S608 - a name
         return dict(select_among(connection, select, self.boards.c.id, map(board_id, entries)))
 
@@ -122,55 +123,26 @@ class Totals:
     def compute(self, connection: Connection, entries: Table, standing: Conditions) -> None:
         """Compute everything from the entries for which the conditions hold: those that count, of points other than 0.
 
-        It is all done within the database, by sorting, so that it takes no more memory for more supporters.
+        It takes no more memory for more supporters.
         """
+        dialect = connection.dialect
         for table in (self.totals, self.counts, self.boards):
             connection.execute(table.delete())
-        boards = _named(connection, entries, standing)
-        if not boards:
+        sums = Sums()
+        write = insert(self.totals, ("board", "entity", "points"), dialect)
+        rows = supporters(connection, entries, standing, sums)
+        while page := list(islice(rows, PAGE)):
+            write.execute(connection, page)
+        if not sums.entries:
             return
-        names = ("scope", "scope_id", "window", "window_start", "entries")
-        upsert(self.boards, Shape(sets=names), connection.dialect).execute(
-            connection, [(board_id(key), *key, number) for key, number in boards.items()]
-        )
-        for scope in sorted({scope for scope, *_ in boards}):
-            for window in Window:
-                connection.execute(self._sums(connection, entries, Scope(scope), window, standing))
+        if sums.teams:
+            write.execute(connection, ((board, team, points) for (board, team), points in sums.teams.items()))
+        names = ("id", "scope", "scope_id", "window", "window_start", "entries")
+        boards = ((board_id(key), *key, number) for key, number in sums.entries.items())
+        insert(self.boards, names, dialect).execute(connection, boards)
         board, points = self.totals.c.board, self.totals.c.points
         counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
         connection.execute(self.counts.insert().from_select(["board", "points", "entities"], counted))
-
-    def _sums(
-        self, connection: Connection, entries: Table, scope: Scope, window: Window, standing: Conditions
-    ) -> sa.Insert:
-        """Return the statement that sums up all boards of one scope and window."""
-        entry, board, dialect = entries.c, self.boards.c, connection.dialect.name
-        start = _window_start(window, entry.day, dialect)
-        chapter, rows = each_chapter(entries, dialect) if "chapter" in scope.value else (None, entries)
-        entity: sa.ColumnElement[Any] = entry.supporter
-        scope_id: sa.ColumnElement[Any] | None = None
-        match scope:
-            case Scope.CAMPAIGN:
-                scope_id = entry.campaign
-            case Scope.CHAPTER:
-                scope_id = chapter
-            case Scope.CHAPTERS if chapter is not None:
-                entity = chapter
-            case Scope.PARTNERSHIPS:
-                entity = entry.partnership
-        of = [] if scope_id is None else [scope_id.label("scope_id")]
-        points = sa.cast(sa.func.sum(entry.points), BigInt).label("points")
-        query = sa.select(start.label("start"), entity.label("entity"), points, *of).select_from(rows)
-        query = query.where(*standing, entity.is_not(None), *(each.is_not(None) for each in of))
-        sums = query.group_by("start", "entity", *of).subquery()
-        its_board = sa.and_(
-            board.scope == scope.value,
-            board.window == window.value,
-            board.scope_id == (sums.c.scope_id if of else NOWHERE),
-            board.window_start == sums.c.start,
-        )
-        found = sa.select(board.id, sums.c.entity, sums.c.points).join_from(sums, self.boards, its_board)
-        return self.totals.insert().from_select(["board", "entity", "points"], found)
 
     # --- questions, of the board with a number ---
 
@@ -222,41 +194,8 @@ class Totals:
         return found if len(found) == limit else [*found, *_points(connection.execute(fewer))]
 
 
-def _named(connection: Connection, entries: Table, standing: Conditions) -> Counter[Key]:
-    """Return all boards on which something counts, with how many entries."""
-    found: Counter[Key] = Counter()
-    entry = entries.c
-
-    def rows(column: Column[Any], *where: sa.ColumnElement[bool]) -> Iterable[Any]:
-        query = sa.select(column, entry.day, sa.func.count().label("number")).where(*standing, *where)
-        return connection.execute(query.group_by(column, entry.day))
-
-    for row in rows(entry.campaign):
-        for key, _, _ in counted_on(row.campaign, (), None, row.day):
-            found[key] += row.number
-    for row in rows(entry.chapters, entry.chapters.is_not(None)):
-        for key, _, _ in counted_on(None, read_ids(row.chapters), None, row.day)[len(Window) :]:
-            found[key] += row.number
-    for row in rows(entry.partnership, entry.partnership.is_not(None)):
-        for key, _, _ in counted_on(None, (), row.partnership, row.day)[len(Window) :]:
-            found[key] += row.number
-    return found
-
-
 def _points(rows: Iterable[Any]) -> list[Points]:
     return [(row.entity, row.points) for row in rows]
-
-
-def _window_start(window: Window, day: Column[date], dialect: str) -> sa.ColumnElement[Any]:
-    """Return the first day of the window that a day lies in, as the database computes it."""
-    if window is Window.ALL:
-        return sa.literal(ALWAYS, Date)
-    if dialect == "postgresql":
-        return sa.cast(sa.func.date_trunc(window.value, day), Date)
-    text = sa.type_coerce(day, Text)
-    if window is Window.MONTH:
-        return sa.type_coerce(sa.func.substr(text, 1, 8).concat("01"), Date)
-    return sa.type_coerce(sa.func.date(text, "weekday 0", "-6 days"), Date)
 
 
 def each_chapter(entries: Table, dialect: str) -> tuple[sa.ColumnElement[Any], sa.FromClause]:

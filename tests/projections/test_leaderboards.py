@@ -7,6 +7,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from projections.boards import Board, Scope, Standing, Window, window_end, windo
 from projections.leaderboards import Leaderboards
 from projections.pages import Pages
 from projections.rebuild import compare, rebuild
+from projections.retaining import complete
 from projections.views import AsOf
 from tests.projections.scores import boards, scores
 from tests.support.store import Store
@@ -366,6 +368,19 @@ def test_any_history_in_any_batches(commands: list[Any], batch: int, percent: in
         by = store.head * percent // 100
         agree(store, AsOf(position=by))
         agree(store, AsOf(), by)
+        rebuild(store.runner, [Leaderboards])
+        agree(store, AsOf(), by)
+        walked(store)
+        agree(store, AsOf(), by)
+
+
+def walked(store: Store) -> list[int]:
+    """Make the pages that a fold in bulk leaves out; there is nothing left to make then."""
+    with store.views() as views:
+        model = views[Leaderboards]
+    reached = list(complete(store.engine.database, model))
+    assert list(complete(store.engine.database, model)) == []
+    return reached
 
 
 def agree(store: Store, as_of: AsOf, by: int | None = None) -> None:
@@ -387,6 +402,33 @@ def agree(store: Store, as_of: AsOf, by: int | None = None) -> None:
                 assert explained is not None
                 assert (explained.rank, explained.points) == (each.rank, each.points)
                 assert sum(entry.points for entry in explained.entries) == each.points
+
+
+def test_the_past_of_a_large_board_is_found_from_its_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pages, "EVERY", 4)
+    monkeypatch.setattr(Pages, "KEPT", 2)
+    for day in range(5, 13):
+        for name in PEOPLE:
+            if day == 5:
+                store.run("pledges.make", **LISTEN, supporter=name, at="2026-01-05T12:00:00Z")
+            store.run(
+                "pledges.check_in", **LISTEN, supporter=name, on=f"2026-01-{day:02}", at=f"2026-01-{day:02}T13:00:00Z"
+            )
+    store.catch_up()
+    rebuild(store.runner, [Leaderboards])
+    with store.views() as views:
+        model = views[Leaderboards]
+        assert model.pages.last(views.connection) is None
+        tops = [model.top(views.connection, MOVEMENT, limit=1, by=by) for by in range(store.head + 1)]
+    assert walked(store)
+    with store.views() as views:
+        page = model.pages.newest(views.connection, MOVEMENT.id, 0, store.head)
+        assert page is not None
+        assert len(page.standings) == 2
+        assert sum(number for _, number in page.counts) == len(PEOPLE)
+        assert [model.top(views.connection, MOVEMENT, limit=1, by=by) for by in range(store.head + 1)] == tops
+        positions = views.connection.scalars(sa.select(model.pages.table.c.position))
+        assert len({each for each in positions if each > 0}) >= len(PEOPLE) * 8 // 4
 
 
 def test_rebuilding_gives_the_same_boards(store: Store) -> None:

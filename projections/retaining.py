@@ -1,0 +1,157 @@
+"""Making the pages of large boards that were folded in bulk: the ledger is walked once for each of them.
+
+Memory does not grow with the number of supporters: the totals on the way are kept in a scratch database.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from itertools import islice
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from domain.scoring import Applies
+from history.database import Database
+from projections.boards import Board, Points, Scope, Window
+from projections.leaderboards import Leaderboards
+from projections.pages import COMPLETE, WALKING, Page, mark
+from projections.replay import scratch
+
+BLOCK: Final = 10_000
+"""How many supporters are added at a time."""
+WRITTEN: Final = 20
+"""How many pages are written at a time."""
+
+
+class _Overtaken(Exception):
+    """Pages were dropped meanwhile, because an event came after later ones."""
+
+
+def complete(database: Database, model: Leaderboards) -> Iterator[int]:
+    """Make the missing pages of all large boards; yield the positions reached, so that it can be left at any time.
+
+    Others may go on writing meanwhile. Where no page is missing it costs one query.
+    """
+    with database.read() as connection:
+        boards = _incomplete(connection, model)
+    for board in boards:
+        with suppress(_Overtaken, IntegrityError):  # another process may walk the same board
+            yield from _walk(database, model, board)
+
+
+def _incomplete(connection: Connection, model: Leaderboards) -> list[Board]:
+    """Return the large boards that were never walked, the smallest first."""
+    named, page = model.totals.boards, model.pages.table.c
+    walked = sa.select(page.board).where(page.position == COMPLETE)
+    query = sa.select(named).where(named.c.entries >= model.pages.EVERY, named.c.id.not_in(walked))
+    rows = connection.execute(query.order_by(named.c.entries, named.c.id))
+    return [Board(Scope(row.scope), row.scope_id, Window(row.window), row.window_start) for row in rows]
+
+
+def _walk(database: Database, model: Leaderboards, board: Board) -> Iterator[int]:
+    with database.write() as connection:
+        _mark(connection, model, board, WALKING)
+        head = connection.scalar(sa.select(sa.func.max(model.entries.c.position))) or 0
+    pages: list[Page] = []
+    written = -1
+    with closing(_Way(database, model, board)) as way:
+        for page in way.pages(head):
+            pages.append(page)
+            if len(pages) == WRITTEN:
+                written = _write(database, model, board, pages, written, pages[-1].position)
+                pages = []
+            yield page.position
+    _write(database, model, board, pages, written, head)
+    with database.write() as connection:
+        _check(connection, model, board)
+        _mark(connection, model, board, COMPLETE)
+
+
+def _mark(connection: Connection, model: Leaderboards, board: Board, position: int) -> None:
+    page = model.pages.table.c
+    connection.execute(model.pages.table.delete().where(page.board == board.id, page.position < 0))
+    model.pages.keep(connection, [(board.id, mark(position))])
+
+
+def _check(connection: Connection, model: Leaderboards, board: Board) -> None:
+    page = model.pages.table.c
+    query = sa.select(page.board).where(page.board == board.id, page.position == WALKING)
+    if connection.scalar(query) is None:
+        raise _Overtaken
+
+
+def _write(database: Database, model: Leaderboards, board: Board, pages: list[Page], after: int, by: int) -> int:
+    """Write pages instead of those that are there after a position; return the position that is reached."""
+    page = model.pages.table.c
+    with database.write() as connection:
+        _check(connection, model, board)
+        old = page.board == board.id, page.position > max(after, -1), page.position <= by
+        connection.execute(model.pages.table.delete().where(*old))
+        model.pages.keep(connection, ((board.id, each) for each in pages))
+    return by
+
+
+class _Way:
+    """The way of one board through the ledger: its totals as they were, in a scratch database."""
+
+    def __init__(self, database: Database, model: Leaderboards, board: Board) -> None:
+        self._database, self._model, self._board = database, model, board
+        self._engine, self._totals = scratch(), Leaderboards(1)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._engine.dispose()
+
+    def pages(self, head: int) -> Iterator[Page]:
+        """Yield the pages of the board up to a position."""
+        with self._engine.begin() as totals:
+            self._totals.create(totals)
+            rescored = self._rescored(head)
+            for since, end in zip([0, *rescored], [*(each - 1 for each in rescored), head], strict=True):
+                yield from self._between(totals, since, end)
+
+    def _rescored(self, head: int) -> list[int]:
+        rules = self._model.rules.c
+        query = sa.select(rules.position).where(rules.applies == Applies.TO_ALL_HISTORY.value, rules.position <= head)
+        with self._database.read() as connection:
+            return list(connection.scalars(query.order_by(rules.position)))
+
+    def _between(self, totals: Connection, since: int, end: int) -> Iterator[Page]:
+        """Yield the pages between two rules for all history; entries that these wrote anew are all at ``since``."""
+        for table in (self._totals.totals.totals, self._totals.totals.counts):
+            totals.execute(table.delete())
+        reached = since
+        self._take(totals, since, since)
+        if since:
+            yield self._page(totals, since)
+        while (upper := self._next(reached + 1, end)) is not None:
+            self._take(totals, reached + 1, upper)
+            yield self._page(totals, upper)
+            reached = upper
+
+    def _next(self, since: int, end: int) -> int | None:
+        """Return the position by which enough entries count on the board for another page."""
+        where = self._model.past.counting(self._board, since, end)
+        position = self._model.entries.c.position
+        query = sa.select(position).where(*where).order_by(position).offset(self._model.pages.EVERY - 1).limit(1)
+        with self._database.read() as connection:
+            found: int | None = connection.scalar(query)
+        return found
+
+    def _take(self, totals: Connection, since: int, by: int) -> None:
+        with self._database.read() as connection:
+            amounts = self._model.past.each_amount(connection, self._board, since, by)
+            for block in _blocks(amounts):
+                added = {(self._board.id, entity): points for entity, points in block}
+                self._totals.totals.add(totals, added, {})
+
+    def _page(self, totals: Connection, position: int) -> Page:
+        return self._model.pages.make(totals, self._totals.totals, self._board.id, position)
+
+
+def _blocks(amounts: Iterable[Points]) -> Iterator[list[Points]]:
+    given = iter(amounts)
+    while block := list(islice(given, BLOCK)):
+        yield block
