@@ -172,6 +172,34 @@ COUNTS: Final[Mapping[str, Callable[[State, int], int]]] = {
     "kept": kept_challenges,
     "verified_actions": verified_actions,
 }
+
+
+def ground_of(rule: Rule, state: State) -> list[int]:
+    """Return the positions of what fulfils a rule: the days of the longest streak, what was kept, what was verified."""
+    ((ground, _),) = rule["when"].items()
+    since, rounds = rule["since"], [each for pledge in state["pledges"].values() for each in pledge.values()]
+    match ground:
+        case "streak":
+            runs = [run for each in rounds for run in runs_of(each, since)]
+            return max(runs, key=len) if runs else []
+        case "kept":
+            return sorted(each["kept"] for each in rounds if each["challenge"] and (each["kept"] or 0) > since)
+        case _:
+            return sorted(at for at in state["actions"].values() if at > since)
+
+
+def runs_of(each: dict[str, Any], since: int) -> list[list[int]]:
+    """Return the streaks of one round, each as the positions of its check-ins."""
+    runs: list[list[int]] = []
+    last: date | None = None
+    for day, at in sorted((date.fromisoformat(on), at) for on, at in each["days"].items() if at > since):
+        if last is None or (day - last).days > each["rest_days"] + 1:
+            runs.append([])
+        runs[-1].append(at)
+        last = day
+    return runs
+
+
 SAID: Final = {"streak": "a streak of {}", "kept": "kept challenges: {}", "verified_actions": "verified actions: {}"}
 
 

@@ -105,10 +105,13 @@ class Recognitions(Projection, name="recognitions"):
         """Return one recognition, or None."""
         return connection.execute(sa.select(self.recognitions).where(self.recognitions.c.id == recognition)).first()
 
-    def endorsements_of(self, connection: Connection, recognition: UUID) -> Sequence[Any]:
-        """Return who endorsed it (supporter, at), in the order in which they did."""
-        query = sa.select(self.endorsements).where(self.endorsements.c.recognition == recognition)
-        return connection.execute(query.order_by(self.endorsements.c.position)).all()
+    def endorsements_of(
+        self, connection: Connection, recognition: UUID, *, after: int = 0, limit: int | None = None
+    ) -> Sequence[Any]:
+        """Return who endorsed it (supporter, at, position), in the order in which they did, after a position."""
+        table = self.endorsements
+        query = sa.select(table).where(table.c.recognition == recognition, table.c.position > after)
+        return connection.execute(query.order_by(table.c.position).limit(limit)).all()
 
 
 def _award(fact: Fact, event: Recognition.Nominated) -> str | None:

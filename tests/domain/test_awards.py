@@ -1,4 +1,5 @@
 import json
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -320,3 +321,24 @@ def test_it_never_reacts_to_its_own_effects() -> None:
 def test_other_facts_do_not_touch_it() -> None:
     engine = after(publish(WEEK), officials.Register(official="maria", name="Maria"))
     assert engine.states == {}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_an_award_is_given_for_is_as_much_as_was_counted(seed: int) -> None:
+    dice = random.Random(seed)
+    positions = iter(dice.sample(range(1, 1_000), 400))
+
+    def a_round() -> dict[str, Any]:
+        days = {str(FIRST_DAY + timedelta(days=dice.randrange(30))): next(positions) for _ in range(dice.randrange(15))}
+        kept = dice.choice([None, next(positions)])
+        return {"challenge": dice.random() < 0.7, "rest_days": dice.randrange(3), "days": days, "kept": kept}
+
+    state = {
+        "pledges": {f"p{n}": {str(next(positions)): a_round() for _ in range(2)} for n in range(3)},
+        "actions": {f"a{n}": next(positions) for n in range(5)},
+    }
+    for ground, count in awards.COUNTS.items():
+        for since in (0, 300, 2_000):
+            found = awards.ground_of({"when": {ground: 1}, "since": since}, state)
+            assert len(found) == len(set(found)) == count(state, since)
+            assert all(position > since for position in found)
