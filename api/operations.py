@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
+from sqlalchemy import Connection
 
 from api import metrics
 from api.bootstrap import Groundswell
@@ -18,12 +19,8 @@ from domain.kernel import now
 from history.recorder import last_position
 from history.tables import events, parked_events
 from history.tables import projections as checkpoints
-from projections.runner import LEASE
 
 router = APIRouter(tags=["operations"])
-
-PATIENCE: Final = LEASE
-"""A read model that is behind may stand still for so long before it counts as unhealthy."""
 
 
 class Alive(BaseModel):
@@ -33,12 +30,18 @@ class Alive(BaseModel):
 
 
 class ReadModel(BaseModel):
-    """How far a read model has come: events behind the head, events it could not take, and why it stands still."""
+    """How far a read model has come, and why it stands still, if it does.
+
+    ``lag`` counts the events it has not taken, ``lag_seconds`` says how old the first of them is; ``parked`` counts
+    those it could not take and what follows them, ``retrying`` those that will be tried again by themselves.
+    """
 
     name: str
     position: int
     lag: int
+    lag_seconds: float
     parked: int
+    retrying: int
     moving: bool
     trouble: str | None
 
@@ -49,6 +52,7 @@ class Readiness(BaseModel):
     status: str
     position: int
     lag: int
+    lag_seconds: float
     parked: int
     projections: list[ReadModel]
 
@@ -57,20 +61,35 @@ READY: Final[dict[str, Any]] = {
     "status": "ready",
     "position": 812,
     "lag": 0,
+    "lag_seconds": 0.0,
     "parked": 0,
-    "projections": [{"name": "campaigns", "position": 812, "lag": 0, "parked": 0, "moving": True, "trouble": None}],
+    "projections": [
+        {
+            "name": "campaigns",
+            "position": 812,
+            "lag": 0,
+            "lag_seconds": 0.0,
+            "parked": 0,
+            "retrying": 0,
+            "moving": True,
+            "trouble": None,
+        }
+    ],
 }
 STUCK: Final[dict[str, Any]] = {
     "status": "unready",
     "position": 812,
     "lag": 40,
+    "lag_seconds": 31.4,
     "parked": 0,
     "projections": [
         {
             "name": "campaigns",
             "position": 772,
             "lag": 40,
+            "lag_seconds": 31.4,
             "parked": 0,
+            "retrying": 0,
             "moving": False,
             "trouble": "history.unknown_topic: This release does not know events of the topic pledges.Sung.",
         }
@@ -89,15 +108,13 @@ class Standing:
 def standing(store: Groundswell) -> Standing:
     """Return where the live read models stand; one is moving if it is at the head, or was moved a moment ago.
 
-    The lease says when it was moved last; until then, it is behind only since the first event it has not taken.
+    The lease says when it was moved last; until then, it is behind only since the first event it has not taken. For as
+    long as a lease it may stand still before it counts as not moving.
     """
-    moment = now()
+    moment, lease = now(), store.runner.lease
     with store.engine.database.read() as connection:
         head = last_position(connection)
-        query = sa.select(parked_events.c.projection, sa.func.count().label("number")).group_by(
-            parked_events.c.projection
-        )
-        parked = {row.projection: row.number for row in connection.execute(query)}
+        parked = _parked(connection)
         live = connection.execute(sa.select(checkpoints).where(checkpoints.c.live).order_by(checkpoints.c.name)).all()
         first = sa.select(events.c.position, events.c.recorded_at).where(
             events.c.position.in_({row.position + 1 for row in live})
@@ -105,21 +122,30 @@ def standing(store: Groundswell) -> Standing:
         waiting: dict[int, datetime] = {position - 1: recorded for position, recorded in connection.execute(first)}
     models = []
     for row in live:
-        since = max(
-            filter(None, (waiting.get(row.position), row.leased_until and row.leased_until - LEASE)), default=None
-        )
-        moving = row.position >= head or (row.trouble is None and since is not None and moment - since < PATIENCE)
+        recorded = waiting.get(row.position)
+        since = max(filter(None, (recorded, row.leased_until and row.leased_until - lease)), default=None)
+        moving = row.position >= head or (row.trouble is None and since is not None and moment - since < lease)
+        number, retrying = parked.get(row.name, (0, 0))
         models.append(
             ReadModel(
                 name=row.name,
                 position=row.position,
                 lag=max(0, head - row.position),
-                parked=parked.get(row.name, 0),
+                lag_seconds=round(max(0.0, (moment - recorded).total_seconds()), 3) if recorded else 0.0,
+                parked=number,
+                retrying=retrying,
                 moving=moving,
                 trouble=row.trouble,
             )
         )
     return Standing(head, models)
+
+
+def _parked(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return by read model how many events are parked, and how many of them will be tried again by themselves."""
+    numbers = sa.func.count().label("number"), sa.func.count(parked_events.c.retry_at).label("retrying")
+    query = sa.select(parked_events.c.projection, *numbers).group_by(parked_events.c.projection)
+    return {row.projection: (row.number, row.retrying) for row in connection.execute(query)}
 
 
 @router.get("/healthz", summary="Ask whether the process is alive", responses=answers({"status": "alive"}))
@@ -151,6 +177,7 @@ def readyz(store: Store) -> Response:
         status="ready" if ready else "unready",
         position=found.head,
         lag=max((model.lag for model in found.models), default=0),
+        lag_seconds=max((model.lag_seconds for model in found.models), default=0.0),
         parked=sum(model.parked for model in found.models),
         projections=found.models,
     )
@@ -169,8 +196,8 @@ METRICS: Final = (
     responses=answers(METRICS, media="text/plain", says="Text format of Prometheus."),
 )
 def read_metrics(request: Request, store: Store) -> PlainTextResponse:
-    """Events, commands by what became of them and how many wait, the lag of read models, and how long answers took."""
-    lines = [*_of_store(standing(store)), *_of_writer(store), *request.app.state.metrics.lines()]
+    """Events, commands by what became of them and how many wait, how read models stand, and how long answers took."""
+    lines = [*_of_store(standing(store)), *_of_runner(store), *_of_writer(store), *request.app.state.metrics.lines()]
     return PlainTextResponse("\n".join(lines) + "\n", media_type=metrics.MEDIA_TYPE)
 
 
@@ -183,7 +210,16 @@ def _of_store(found: Standing) -> Iterator[str]:
     yield from metrics.family("groundswell_events", "gauge", "Events in the history.", [((), found.head)])
     for name, text in (
         ("lag", "Events that a read model has not taken yet."),
-        ("parked", "Events that a read model could not take."),
+        ("lag_seconds", "Age of the first event that a read model has not taken yet."),
+        ("moving", "Whether a read model is at the head or was moved a moment ago."),
+        ("parked", "Events that a read model could not take, and what follows them."),
+        ("retrying", "Parked events that will be tried again by themselves."),
     ):
-        samples = [((("projection", model.name),), getattr(model, name)) for model in found.models]
+        samples = [((("projection", model.name),), +getattr(model, name)) for model in found.models]  # +True is 1
         yield from metrics.family(f"groundswell_projection_{name}", "gauge", text, samples)
+
+
+def _of_runner(store: Groundswell) -> Iterator[str]:
+    text = "Times that this process tried again what a read model could not take, or the store failed it at."
+    samples = [((("projection", kind.name),), store.runner.retries[kind.name]) for kind in store.runner.kinds]
+    yield from metrics.family("groundswell_projection_retries_total", "counter", text, samples)

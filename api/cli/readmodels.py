@@ -1,5 +1,6 @@
 """``groundswell rebuild``, ``parked``: the read models."""
 
+from functools import partial
 from typing import Any
 
 import click
@@ -76,42 +77,71 @@ def list_(*, projections: tuple[str, ...], as_json: bool) -> int:
     elif not found:
         console.say("No event is parked.")
     else:
-        rows = [(one.projection, one.position, one.topic, console.minute(one.parked_at), one.error) for one in found]
-        console.print_table(("projection", "#position", "topic", "parked (UTC)", "why"), rows)
+        rows = [
+            (
+                one.projection,
+                one.position,
+                one.topic,
+                console.minute(one.parked_at),
+                one.attempts,
+                console.minute(one.retry_at),
+                one.error,
+            )
+            for one in found
+        ]
+        columns = ("projection", "#position", "topic", "parked (UTC)", "#tried", "again (UTC)", "why")
+        console.print_table(columns, rows)
     return console.FOUND_WRONG if found else console.DONE
 
 
 @parked_.command("retry")
 @click.argument("projections", nargs=-1, metavar="[PROJECTION…]")
-def retry_(*, projections: tuple[str, ...]) -> int:
+@console.as_json_option
+def retry_(*, projections: tuple[str, ...], as_json: bool) -> int:
     """Apply parked events after all, in order; exit 1 if some still cannot be."""
-    still = 0
+    done = {}
     with console.opened() as groundswell:
         waiting = {one.projection for one in parked(groundswell.runner)}
         for kind in kinds(projections):
             if kind.name in waiting:
                 with console.progress(None, kind.name) as report:
-                    done = retry(groundswell.runner, kind, lambda n, name=kind.name: report(name, n))  # type: ignore[misc]
-                console.say(f"{kind.name}: {done.applied:,} applied, {done.waiting:,} still parked.")
-                still += done.waiting
-    if not waiting:
-        console.say("No event is parked.")
-    return console.FOUND_WRONG if still else console.DONE
+                    done[kind.name] = retry(groundswell.runner, kind, partial(report, kind.name))
+    if as_json:
+        console.print_json({name: vars(one) for name, one in done.items()})
+    elif not done:
+        console.say("No event is parked." if not projections else f"No event is parked for {', '.join(projections)}.")
+    else:
+        for name, one in done.items():
+            console.say(f"{name}: {one.applied:,} applied, {one.waiting:,} still parked.")
+    return console.FOUND_WRONG if any(one.waiting for one in done.values()) else console.DONE
 
 
 @parked_.command("discard")
 @click.argument("projection")
 @click.argument("positions", nargs=-1, type=int, metavar="[POSITION…]")
 @console.yes_option
-def discard_(*, projection: str, positions: tuple[int, ...], yes: bool) -> int:
-    """Give up parked events of one read model: those named, or all. It will not show them until it is rebuilt."""
+@console.as_json_option
+def discard_(*, projection: str, positions: tuple[int, ...], yes: bool, as_json: bool) -> int:
+    """Give up parked events of one read model: those named, or all. It will not show them until it is rebuilt.
+
+    What waits behind an event that was given up is applied by “parked retry”.
+    """
     (kind,) = kinds([projection])
     with console.opened() as groundswell:
         found = [one for one in parked(groundswell.runner, [projection]) if not positions or one.position in positions]
         if found:
             console.confirm(f"Give up {len(found):,} parked events of {projection}?", yes=yes)
         count = discard(groundswell.runner, kind, positions)
-    console.say(f"{count:,} events given up; “groundswell rebuild {projection}” would bring them back.")
+        left = len(parked(groundswell.runner, [projection]))
+    if as_json:
+        console.print_json({"projection": projection, "discarded": count, "waiting": left})
+        return console.DONE
+    if count:
+        console.say(f"{count:,} events given up; “groundswell rebuild {projection}” would bring them back.")
+    else:
+        console.say(f"No event is parked for {projection}.")
+    if left:
+        console.say(f"{left:,} still wait; “groundswell parked retry {projection}” applies them.")
     return console.DONE
 
 

@@ -1,16 +1,14 @@
 """The staff overview: where the campaigns stand, who came last, what happened last, and whether all is well."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from sqlalchemy import Connection
 
 from api.common import MaybeCaller, Stale, Store, shown, views
+from api.operations import ReadModel, standing
 from api.pages.rendering import SECURITY, page
-from history.tables import parked_events
-from history.tables import projections as checkpoints
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
 from projections.supporters import Supporters
@@ -29,7 +27,8 @@ def overview(store: Store, response: Response, stale: Stale, caller: MaybeCaller
     if caller is None:
         return RedirectResponse("/signin", 303, SECURITY)
     caller.need_staff()
-    head = store.engine.log.head()
+    found = standing(store)
+    head = found.head
     facts = store.engine.log.facts(max(0, head - LATEST), LATEST)
     with views(store, response, stale) as opened:
         connection = opened.connection
@@ -49,8 +48,9 @@ def overview(store: Store, response: Response, stale: Stale, caller: MaybeCaller
             campaigns=campaigns,
             supporters=newest(opened, personal=caller.sees_personal),
             facts=list(reversed(facts)),
-            health=health(connection, head),
-            parked=connection.scalar(sa.select(sa.func.count()).select_from(parked_events)) or 0,
+            health=health(found.models),
+            parked=sum(model.parked for model in found.models),
+            retrying=sum(model.retrying for model in found.models),
             position=opened.position,
             stale=stale,
         )
@@ -72,15 +72,33 @@ def newest(opened: Views, *, personal: bool) -> list[dict[str, Any]]:
     ]
 
 
-def health(connection: Connection, head: int) -> list[dict[str, Any]]:
-    """Return how far each live read model has come, and why it stands still if it does."""
-    query = sa.select(checkpoints).where(checkpoints.c.live).order_by(checkpoints.c.name)
+def health(models: Sequence[ReadModel]) -> list[dict[str, Any]]:
+    """Return how far each live read model has come, in words that say whether somebody must see to it."""
     return [
         {
-            "name": row.name,
-            "position": row.position,
-            "behind": max(0, head - row.position),
-            "state": row.trouble or ("up to date" if row.position >= head else "catching up"),
+            "name": model.name,
+            "position": model.position,
+            "behind": model.lag,
+            "parked": model.parked,
+            "well": model.moving,
+            "state": _state(model),
         }
-        for row in connection.execute(query)
+        for model in models
     ]
+
+
+def _state(model: ReadModel) -> str:
+    if not model.lag:
+        return "up to date"
+    if model.moving:
+        return "catching up"
+    since = f"stands still for {age(model.lag_seconds)}"
+    return f"{since}: {model.trouble}" if model.trouble else f"{since}: no “groundswell up” or “work” moves it"
+
+
+def age(seconds: float) -> str:
+    """Return a duration as “12 seconds”, “3 minutes”, “5 hours” or “2 days”."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}s"
+    return "1 second" if int(seconds) == 1 else f"{seconds:.0f} seconds"

@@ -7,11 +7,13 @@ import sqlalchemy as sa
 
 from api.accounts import Role
 from api.bootstrap import open_groundswell
+from api.pages.staff import age
 from api.settings import Settings
 from domain.kernel import now
 from history.checkpoints import open_checkpoint, open_receipt
 from history.tables import projections as checkpoints
 from tests.api.conftest import Api
+from tests.support.frost import frost
 
 EVERYWHERE = ("", "/api/v1")
 
@@ -60,6 +62,62 @@ def test_trouble_is_not_ready_at_once(api: Api) -> None:
     stuck = api.client.get("/readyz")
     assert stuck.status_code == 503
     assert "history.unknown_topic" in stuck.text
+
+
+def test_the_age_of_what_is_not_taken_yet_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.run("chapters.found", chapter="c", name="C")
+    assert api.client.get("/readyz").json()["lag_seconds"] == 0
+    stand_still(api, position=0)
+    monkeypatch.setattr("api.operations.now", lambda: now() + timedelta(minutes=1))
+    told = api.client.get("/readyz").json()
+    assert 60 <= told["lag_seconds"] < 120
+    (one,) = [model for model in told["projections"] if model["lag"]]
+    assert 60 <= one["lag_seconds"] < 120
+    lines = api.client.get("/metrics").text.splitlines()
+    assert 'groundswell_projection_moving{projection="campaigns"} 0' in lines
+    assert 'groundswell_projection_moving{projection="chapters"} 1' in lines
+    assert 'groundswell_projection_lag_seconds{projection="chapters"} 0.0' in lines
+
+
+def test_why_a_read_model_stands_still_is_on_the_staff_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.run("chapters.found", chapter="c", name="C")
+    stand_still(api, position=0, trouble="history.unknown_topic: x")
+    monkeypatch.setattr("api.operations.now", lambda: now() + timedelta(minutes=5))
+    page = api.client.get("/staff", headers=api.token(Role.MANAGER)).text
+    assert "stands still for 5 minutes: history.unknown_topic: x" in page
+    stand_still(api, trouble=None)
+    page = api.client.get("/staff", headers=api.token(Role.MANAGER)).text
+    assert "stands still for 5 minutes: no “groundswell up” or “work” moves it" in page
+
+
+def test_what_is_parked_is_told(sqlite_api: Api, tmp_path: Path) -> None:
+    with frost(tmp_path / "groundswell.sqlite3"):
+        sqlite_api.run("chapters.found", chapter="frost", name="Frost")
+    told = sqlite_api.client.get("/readyz")
+    assert (told.status_code, told.json()["parked"]) == (200, 1)
+    (one,) = [model for model in told.json()["projections"] if model["parked"]]
+    assert (one["name"], one["parked"], one["retrying"], one["lag"]) == ("chapters", 1, 1, 0)
+    lines = sqlite_api.client.get("/metrics").text.splitlines()
+    assert 'groundswell_projection_parked{projection="chapters"} 1' in lines
+    assert 'groundswell_projection_retrying{projection="chapters"} 1' in lines
+    assert 'groundswell_projection_retries_total{projection="chapters"} 0' in lines
+    page = sqlite_api.client.get("/staff", headers=sqlite_api.token(Role.MANAGER)).text
+    assert "1 event is parked, of which 1 will be tried again by itself" in page
+
+
+def test_ages_are_said_in_words() -> None:
+    said = [age(seconds) for seconds in (0.2, 1.4, 59, 119, 120, 7_199, 7_200, 86_400, 200_000)]
+    assert said == [
+        "0 seconds",
+        "1 second",
+        "59 seconds",
+        "119 seconds",
+        "2 minutes",
+        "119 minutes",
+        "2 hours",
+        "24 hours",
+        "2 days",
+    ]
 
 
 def test_metrics_are_those_of_prometheus(api: Api) -> None:
