@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.campaigns import CampaignPath
-from api.common import Cursor, MaybeCaller, Stale, Store, decode_cursor, encode_cursor, views
+from api.common import Cursor, MaybeCaller, Point, Stale, Store, decode_cursor, encode_cursor, views
 from api.limits import TooMany
+from api.pages.past import past
 from api.pages.rendering import SECURITY, page, urlpath
 from api.pledges import PledgeForm, take_pledge
 from api.problems import status_of
@@ -22,6 +23,7 @@ from domain.kernel import GroundswellError, Refusal, Unknown, identify
 from history.envelope import new_id
 from projections.campaigns import Campaigns
 from projections.timeline import Timeline
+from projections.views import PRESENT, AsOf
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -47,21 +49,25 @@ class Filled(BaseModel):
 
 
 @router.get("/")
-def home(store: Store, response: Response, stale: Stale, caller: MaybeCaller, cursor: Cursor = None) -> HTMLResponse:
+def home(
+    store: Store, response: Response, stale: Stale, caller: MaybeCaller, as_of: Point, cursor: Cursor = None
+) -> HTMLResponse:
     """All campaigns that were launched, open ones first, and what happened lately."""
     after = decode_cursor(cursor)
-    with views(store, response, stale) as opened:
+    with views(store, response, stale, [Campaigns, Timeline], as_of) as opened:
         shown = ("launched", "paused", "completed") if caller is None or not caller.is_staff else ()
         rows = opened[Campaigns].all(
             opened.connection, states=shown, after=UUID(after[0]) if after else None, limit=CARDS + 1
         )
         milestones = [] if after else opened[Timeline].milestones(opened.connection)[-LATELY:]
         page_rows = sorted(rows[:CARDS], key=lambda row: row.state != "launched")
+        point = past(store, as_of, opened.position, "/")
         return page(
             "home.html",
             caller,
+            past=point,
             campaigns=page_rows,
-            next=encode_cursor(rows[CARDS - 1].id) if len(rows) > CARDS else None,
+            next=point.link(cursor=encode_cursor(rows[CARDS - 1].id)) if len(rows) > CARDS else None,
             milestones=list(reversed(milestones)),
             position=opened.position,
             stale=stale,
@@ -99,16 +105,19 @@ def read_campaign(
     store: Store,
     stale: Stale,
     caller: MaybeCaller,
+    as_of: Point,
     campaign: CampaignPath,
     lang: str | None = None,
     ref: Annotated[str, Query(max_length=200)] = "",
     thanks: int | None = None,
 ) -> HTMLResponse:
-    """One campaign."""
+    """One campaign; its form only in the present."""
     if thanks is not None:
         stale = not store.reader.wait(thanks)
-    form = NO_FORM | {"referral": ref}
-    return campaign_page(request, store, caller, campaign, stale=stale, lang=lang, form=form, thanks=thanks is not None)
+    form, thanked = NO_FORM | {"referral": ref}, thanks is not None
+    return campaign_page(
+        request, store, caller, campaign, stale=stale, lang=lang, form=form, thanks=thanked, as_of=as_of
+    )
 
 
 def campaign_page(
@@ -123,10 +132,11 @@ def campaign_page(
     thanks: bool = False,
     problem: str | None = None,
     status: int = 200,
+    as_of: AsOf = PRESENT,
 ) -> HTMLResponse:
     """Render one campaign, with the form as it was filled in and what was wrong with it, if anything."""
     key = identify("campaign", campaign)
-    with views(store, Response(), stale, [Campaigns]) as opened:
+    with views(store, Response(), stale, [Campaigns], as_of) as opened:
         model = opened[Campaigns]
         row = model.find(opened.connection, key)
         if row is None or row.state is None:
@@ -136,16 +146,22 @@ def campaign_page(
         position = opened.position
     language = chosen_language(request, lang, framings)
     framed = framings.get(language or "")
+    chosen = {"lang": lang} if lang else {}
+    point = past(store, as_of, position, f"/campaigns/{urlpath(campaign)}", **chosen)
     answer = page(
         "campaign.html",
         caller,
+        past=point,
         campaign=row,
         title=framed.title if framed else row.title,
         summary=(framed.summary if framed and framed.summary else row.summary),
         lang=language or OWN_TONGUE,
         page_lang=OWN_TONGUE,
         framings=framings,
-        languages=[("en", "English"), *((code, language_name(code)) for code in framings if code != "en")],
+        languages=[
+            (code, point.link(lang=code), name)
+            for code, name in [("en", "English"), *((code, language_name(code)) for code in framings if code != "en")]
+        ],
         asks=asks,
         path=row.reference or str(row.id),
         form=form,

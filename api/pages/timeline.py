@@ -1,14 +1,18 @@
 """The timeline: how the movement evolved, with charts drawn on the server and the milestones."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from datetime import date, timedelta
+from typing import Annotated, Final
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
-from api.common import MaybeCaller, Stale, Store, views
-from api.pages.rendering import day, number, page
-from projections.timeline import Bucket, By, Timeline
+from api.common import MaybeCaller, Point, Stale, Store, views
+from api.pages.charts import chart, period
+from api.pages.past import past
+from api.pages.rendering import page
+from projections.timeline import Bucket, By, Timeline, bucket_start
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -23,61 +27,90 @@ COLUMNS: Final = (
     ("actions_logged", "Actions"),
     ("recognitions_awarded", "Recognitions"),
 )
-CHARTS: Final = (("pledges_made", "Pledges made"), ("check_ins", "Check-ins"), ("actions_logged", "Actions logged"))
-MOST_BARS: Final = 120
-MOST_ROWS: Final = 60
-WIDTH, HEIGHT, GAP = 720.0, 96.0, 2.0
+CHARTS: Final = (
+    ("supporters", "New supporters"),
+    ("pledges_made", "Pledges made"),
+    ("check_ins", "Check-ins"),
+    ("actions_logged", "Actions logged"),
+    ("recognitions_awarded", "Recognitions given"),
+)
+MOST_BARS: Final = 60
+"""How many buckets a chart has room for on a phone; the page shows so many at a time."""
+DAYS: Final = {By.DAY: 1, By.WEEK: 7, By.MONTH: 31}
 
 
 @router.get("/timeline")
-def timeline(store: Store, response: Response, stale: Stale, caller: MaybeCaller, by: By = By.WEEK) -> HTMLResponse:
-    """Show the movement over time."""
-    with views(store, response, stale, [Timeline]) as opened:
-        model = opened[Timeline]
-        buckets = model.buckets(opened.connection, by)
-        milestones = list(reversed(model.milestones(opened.connection)))
+def timeline(
+    store: Store,
+    response: Response,
+    stale: Stale,
+    caller: MaybeCaller,
+    as_of: Point,
+    by: By = By.WEEK,
+    until: Annotated[date | None, Query(alias="to")] = None,
+) -> HTMLResponse:
+    """Show the movement over time: as many days, weeks or months up to a day as there is room for."""
+    with views(store, response, stale, [Timeline], as_of) as opened:
+        model, connection = opened[Timeline], opened.connection
+        span = model.span(connection)
+        buckets = [] if span is None else model.buckets(connection, by, *shown(by, *span, until))
+        milestones = model.milestones_of(connection, buckets)
         position = opened.position
-    recent = buckets[-MOST_BARS:]
-    lively = [b for b in buckets if any(b.counts[key] for key, _ in COLUMNS)]
+    point = past(store, as_of, position, "/timeline", by=by.value)
+    charts = [
+        chart(buckets, key, title, by, milestones)
+        for key, title in CHARTS
+        if any(bucket.counts[key] for bucket in buckets)
+    ]
     return page(
         "timeline.html",
         caller,
+        past=point,
         by=by.value,
-        steps=STEPS,
+        steps=[(point.link(by=code), name, code == by.value) for code, name in STEPS],
         columns=COLUMNS,
-        buckets=[{"start": b.start, **b.counts} for b in reversed(lively)][:MOST_ROWS],
-        charts=[chart(recent, key, title, by) for key, title in CHARTS if any(b.counts[key] for b in recent)],
-        milestones=milestones,
+        empty=span is None,
+        rows=[(period(bucket, by), bucket.counts) for bucket in reversed(lively(buckets))],
+        charts=charts,
+        milestones=list(reversed(milestones)),
+        earlier=point.link(to=str(buckets[0].start - timedelta(days=1))) if before(span, buckets) else None,
+        later=point.link(to=str(forward(by, buckets[-1].end))) if after(span, buckets) else None,
+        csv="/api/v1/timeline?" + urlencode({"by": by.value, "format": "csv"} | point.point),
+        data="/api/v1/timeline?" + urlencode({"by": by.value} | point.point),
         position=position,
         stale=stale,
     )
 
 
-def chart(buckets: Sequence[Bucket], key: str, title: str, by: By) -> dict[str, Any]:
-    """Return what the template needs to draw one bar per bucket; the label says what the bars show."""
-    values = [bucket.counts[key] for bucket in buckets]
-    most = max(values, default=0)
-    step = WIDTH / max(1, len(values))
-    bars = []
-    for index, (bucket, value) in enumerate(zip(buckets, values, strict=True)):
-        height = HEIGHT * value / most if most else 0.0
-        bars.append(
-            {
-                "x": round(index * step, 2),
-                "y": round(HEIGHT - height, 2),
-                "width": round(max(0.5, step - GAP), 2),
-                "height": round(height, 2),
-                "title": f"{day(bucket.start)}: {number(value)}",
-            }
-        )
-    first, last = (buckets[0].start, buckets[-1].start) if buckets else (None, None)
-    return {
-        "title": title,
-        "label": f"{title} by {by.value}: {number(sum(values))} in all, at most {number(most)} in one {by.value}.",
-        "width": int(WIDTH),
-        "height": int(HEIGHT),
-        "bars": bars,
-        "first": day(first) if first else "",
-        "last": day(last) if last else "",
-        "most": f"at most {number(most)}",
-    }
+def shown(by: By, first: date, last: date, until: date | None) -> tuple[date, date]:
+    """Return the first and the last day to be shown of those on which anything happened."""
+    end = min(max(until or last, first), last)
+    begin = bucket_start(by, end)
+    for _ in range(MOST_BARS - 1):
+        if begin <= first:
+            break
+        begin = bucket_start(by, begin - timedelta(days=1))
+    return max(begin, first), end
+
+
+def lively(buckets: Sequence[Bucket]) -> list[Bucket]:
+    """Return those in which anything happened that the table shows."""
+    return [bucket for bucket in buckets if any(bucket.counts[key] for key, _ in COLUMNS)]
+
+
+def before(span: tuple[date, date] | None, buckets: Sequence[Bucket]) -> bool:
+    """Whether anything happened before the buckets."""
+    return span is not None and bool(buckets) and span[0] < buckets[0].start
+
+
+def after(span: tuple[date, date] | None, buckets: Sequence[Bucket]) -> bool:
+    """Whether anything happened after the buckets."""
+    return span is not None and bool(buckets) and span[1] > buckets[-1].end
+
+
+def forward(by: By, day: date) -> date:
+    """Return the day up to which the next page goes; where there is no such day, the last one the calendar has."""
+    try:
+        return day + timedelta(days=MOST_BARS * DAYS[by])
+    except OverflowError:
+        return date.max
