@@ -53,10 +53,14 @@ class TeamBoard(Head):
 
 
 class Score(BaseModel):
-    """Points that an event gave; negative where it took back what the event at the position ``of`` had given."""
+    """Points that an event gave; negative where it took back what the event at the position ``of`` had given.
+
+    ``stream`` is the pledge, action or recognition that the event belongs to.
+    """
 
     position: int
     topic: str
+    stream: UUID
     points: int | float
     rules_version: int
     occurred_at: datetime
@@ -175,6 +179,7 @@ EXPLAINED: Final[dict[str, Any]] = {
         {
             "position": 17,
             "topic": "pledges.Made",
+            "stream": "3d5f9a35-9f2c-5f2e-9f0c-8f3d8d3c6b11",
             "points": 1,
             "rules_version": 1,
             "occurred_at": "2026-03-02T18:00:00Z",
@@ -185,6 +190,7 @@ EXPLAINED: Final[dict[str, Any]] = {
         {
             "position": 21,
             "topic": "pledges.CheckedIn",
+            "stream": "3d5f9a35-9f2c-5f2e-9f0c-8f3d8d3c6b11",
             "points": 2,
             "rules_version": 1,
             "occurred_at": "2026-03-03T20:00:00Z",
