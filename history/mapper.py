@@ -253,9 +253,12 @@ _actor = functools.lru_cache(maxsize=1_024)(Actor)
 """Few act, and often."""
 
 
+_UNKNOWN: Final = SafeUUID.unknown
+
+
 def _uuid(hexadecimal: str) -> UUID:
     """Make an id of the digits that we wrote ourselves; to have them checked takes four times as long."""
     made = object.__new__(UUID)
     object.__setattr__(made, "int", int(hexadecimal, 16))
-    object.__setattr__(made, "is_safe", SafeUUID.unknown)
+    object.__setattr__(made, "is_safe", _UNKNOWN)
     return made

@@ -29,7 +29,9 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 @functools.lru_cache(maxsize=4_096)
 def moment_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that order of text is order of time."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:26] + "Z"
 
 
 class Moment(TypeDecorator[datetime]):

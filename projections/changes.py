@@ -117,7 +117,14 @@ class Changes:
 def _alike(rows: dict[Key, Row]) -> dict[Shape, list[Key]]:
     """Return the values of the rows, together with those of the same shape."""
     alike: dict[Shape, list[Key]] = defaultdict(list)
+    plain: dict[tuple[str, ...], list[Key]] = defaultdict(list)  # most only set
     for key, row in rows.items():
-        shape = Shape(tuple(row.sets), tuple(row.adds), tuple(row.tops))
-        alike[shape].append((*key, *row.sets.values(), *row.adds.values(), *row.tops.values()))
+        sets = row.sets
+        if row.adds or row.tops:
+            shape = Shape(tuple(sets), tuple(row.adds), tuple(row.tops))
+            alike[shape].append((*key, *sets.values(), *row.adds.values(), *row.tops.values()))
+        else:
+            plain[tuple(sets)].append((*key, *sets.values()))
+    for names, values in plain.items():
+        alike[Shape(names)] += values
     return alike

@@ -27,15 +27,18 @@ def counts(row: Any) -> dict[str, int]:  # noqa: ANN401 - a row with the four co
 
 def steps(event: Pledge.Event) -> dict[str, int]:
     """Return what an event adds to the counts of pledges by state."""
-    match event:
-        case Pledge.Made():
-            return {"active": 1}
-        case Pledge.Renewed():
-            return {"active": 1, str(event.previous): -1}
-        case Pledge.Kept() | Pledge.Lapsed() | Pledge.Withdrawn():
-            return {"active": -1, state_after(event): 1}
-        case _:
-            return {}
+    if isinstance(event, Pledge.Renewed):
+        return {"active": 1, str(event.previous): -1}
+    return _STEPS.get(event.TOPIC, {})
+
+
+_STEPS: Final = {
+    Pledge.Made.TOPIC: {"active": 1},
+    **{
+        ended.TOPIC: {"active": -1, ended.__name__.lower(): 1}
+        for ended in (Pledge.Kept, Pledge.Lapsed, Pledge.Withdrawn)
+    },
+}
 
 
 def state_after(event: Pledge.Event) -> str:

@@ -1,20 +1,25 @@
 """Pledges one by one, with their check-ins and streaks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
-from typing import Any
+from itertools import groupby, islice
+from operator import itemgetter
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Date, Integer, Text, Uuid
+from sqlalchemy.types import NullType
 
 from domain.pledges import Pledge, streaks
 from domain.slices import Fact
+from history.statements import Shape, select_among, upsert, uuid_of
 from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.projection import Projection, SealedText, on, sealed
 
-IDS = 500
+STREAK: Final = ("check_ins", "streak", "longest_streak", "last_check_in")
+PAGE: Final = 5_000
 
 
 class Pledges(Projection, name="pledges"):
@@ -56,24 +61,22 @@ class Pledges(Projection, name="pledges"):
         )
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
-        """Fetch the days already checked in of those challenges that this batch touches."""
-        touched = {f.stream for f in facts if isinstance(f.event, Pledge.CheckedIn | Pledge.Renewed)}
+        """Fetch the days already checked in of those challenges whose streaks change, or whose days are to go."""
+        changing = Pledge.Renewed if changes.bulk else Pledge.CheckedIn | Pledge.Renewed
+        touched = {fact.stream for fact in facts if isinstance(fact.event, changing)}
         self._days: dict[UUID, set[date]] = {pledge: set() for pledge in touched}
         self._rest: dict[UUID, int] = dict.fromkeys(touched, 0)
-        self._renewed: set[UUID] = set()
-        ordered = sorted(touched)
-        for start in range(0, len(ordered), IDS):
-            part = ordered[start : start + IDS]
-            query = sa.select(self.check_ins.c.pledge, self.check_ins.c.day).where(self.check_ins.c.pledge.in_(part))
-            for pledge, day in changes.connection.execute(query):
-                self._days[pledge].add(day)
-            terms = sa.select(self.pledges.c.id, self.pledges.c.rest_days).where(self.pledges.c.id.in_(part))
-            for pledge, rest_days in changes.connection.execute(terms):
-                self._rest[pledge] = rest_days or 0
-        for fact in facts:
-            if isinstance(fact.event, Pledge.Made | Pledge.Renewed) and fact.stream in touched:
-                self._rest[fact.stream] = fact.event.rest_days or 0
         self._checked: set[UUID] = set()
+        select = f"SELECT pledge, day FROM {self.check_ins.name}"  # noqa: S608 - a name
+        if touched:
+            for pledge, day in select_among(changes.connection, select, self.check_ins.c.pledge, touched):
+                self._days[uuid_of(pledge)].add(_day(day))
+        if not changes.bulk:
+            for row in changes.rows(self.pledges, "id", touched):
+                self._rest[row.id] = row.rest_days or 0
+            for fact in facts:
+                if isinstance(fact.event, Pledge.Made | Pledge.Renewed) and fact.stream in touched:
+                    self._rest[fact.stream] = fact.event.rest_days or 0
 
     @on(Pledge.Made)
     def made(self, fact: Fact, event: Pledge.Made, changes: Changes) -> None:
@@ -104,7 +107,8 @@ class Pledges(Projection, name="pledges"):
     @on(Pledge.CheckedIn)
     def checked_in(self, fact: Fact, event: Pledge.CheckedIn, changes: Changes) -> None:
         """One more day."""
-        self._days[fact.stream].add(event.on)
+        if fact.stream in self._days:
+            self._days[fact.stream].add(event.on)
         self._checked.add(fact.stream)
         changes.put(
             self.check_ins,
@@ -123,19 +127,24 @@ class Pledges(Projection, name="pledges"):
 
     def finish(self, changes: Changes) -> None:
         """Compute the streaks of the challenges that were checked in."""
+        if changes.bulk:
+            return
         for pledge in sorted(self._checked):
-            days = self._days[pledge]
-            if not days:
-                continue
-            last, longest = streaks(days, self._rest[pledge])
-            changes.put(
-                self.pledges,
-                pledge,
-                check_ins=len(days),
-                streak=last,
-                longest_streak=longest,
-                last_check_in=max(days),
-            )
+            if self._days[pledge]:
+                streak = dict(zip(STREAK, _streak(self._days[pledge], self._rest[pledge]), strict=True))
+                changes.put(self.pledges, pledge, **streak)
+
+    def settle(self, connection: Connection) -> None:
+        """Compute the streaks of all challenges that were checked in."""
+        change = upsert(self.pledges, Shape(STREAK), connection.dialect)
+        pledge, rest, day = self.check_ins.c.pledge, self.pledges.c.rest_days, self.check_ins.c.day
+        query = sa.select(sa.type_coerce(pledge, NullType()), rest, sa.type_coerce(day, NullType()))
+        query = query.join_from(self.check_ins, self.pledges, self.pledges.c.id == pledge)
+        rows = connection.execute(query.order_by(pledge), execution_options={"yield_per": PAGE})
+        challenges = ((uuid_of(key), list(own)) for key, own in groupby(rows, key=itemgetter(0)))
+        changed = ((key, *_streak([_day(row[2]) for row in own], own[0][1] or 0)) for key, own in challenges)
+        while page := list(islice(changed, PAGE)):
+            change.execute(connection, page)
 
     # --- questions ---
 
@@ -154,6 +163,17 @@ class Pledges(Projection, name="pledges"):
         table = self.pledges
         query = sa.select(table).where(table.c.supporter == supporter)
         return connection.execute(query.order_by(table.c.made_at.desc(), table.c.id)).all()
+
+
+def _day(given: date | str) -> date:
+    """Return a day as the driver gives it."""
+    return date.fromisoformat(given) if isinstance(given, str) else given
+
+
+def _streak(days: Collection[date], rest_days: int) -> tuple[int, int, int, date]:
+    """Return the values of the columns in STREAK."""
+    last, longest = streaks(days, rest_days)
+    return len(days), last, longest, max(days)
 
 
 def _terms(fact: Fact, event: Pledge.Made | Pledge.Renewed) -> dict[str, Any]:
