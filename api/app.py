@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from api import (
     actions,
+    behind,
     campaigns,
     chapters,
     commands,
@@ -43,6 +44,7 @@ ROUTES = (
     policies,
     actions,
     partnerships,
+    behind,
     recognitions,
     supporters,
     leaderboards,

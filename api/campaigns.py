@@ -3,18 +3,21 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
 
 from api.common import PAGE_SIZE, Cursor, Limit, Named, Point, Stale, Store, cursor_id, etag, next_cursor, views
+from api.evidence import EVIDENCE, Evidence, evidence
 from api.openapi import answers
 from domain.campaigns import CampaignState
 from domain.kernel import Unknown, identify
 from projections.campaigns import Campaigns
 from projections.counts import counts
+from projections.views import AsOf
 
 router = APIRouter(tags=["campaigns"])
 
@@ -32,7 +35,7 @@ class Counts(BaseModel):
 
 
 class Ask(BaseModel):
-    """One thing that people can pledge."""
+    """One thing that people can pledge; ``pledges`` is the address of those that are counted."""
 
     ask: str
     statement: str
@@ -42,6 +45,7 @@ class Ask(BaseModel):
     backdating_days: int
     rest_days: int
     counts: Counts
+    pledges: str
 
 
 class Framing(BaseModel):
@@ -53,7 +57,7 @@ class Framing(BaseModel):
 
 
 class Campaign(BaseModel):
-    """A campaign with its counts, and its asks with theirs."""
+    """A campaign with its counts, and its asks with theirs; ``pledges`` is the address of those that are counted."""
 
     id: UUID
     reference: str | None
@@ -68,8 +72,10 @@ class Campaign(BaseModel):
     state: str
     launched_at: datetime | None
     counts: Counts
+    pledges: str
     asks: list[Ask]
     framings: list[Framing]
+    evidence: Evidence
 
 
 class CampaignList(BaseModel):
@@ -94,6 +100,7 @@ EXAMPLE: dict[str, Any] = {
     "state": "launched",
     "launched_at": "2026-03-01T09:00:00Z",
     "counts": {"made": 41, "active": 30, "kept": 8, "lapsed": 1, "withdrawn": 2},
+    "pledges": "/api/v1/campaigns/0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11/pledges",
     "asks": [
         {
             "ask": "ten-minutes",
@@ -104,26 +111,49 @@ EXAMPLE: dict[str, Any] = {
             "backdating_days": 2,
             "rest_days": 0,
             "counts": {"made": 41, "active": 30, "kept": 8, "lapsed": 1, "withdrawn": 2},
+            "pledges": "/api/v1/campaigns/0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11/pledges?ask=ten-minutes",
         }
     ],
     "framings": [{"locale": "es", "title": "Treinta días de escucha", "summary": None}],
+    "evidence": EVIDENCE
+    | {
+        "query": "/api/v1/campaigns/0d2b8a4e-3c5e-5a43-9d3e-6a1f0c7f8a11?as_of=812",
+        "rules": None,
+        "rules_version": None,
+    },
+}
+
+NOT_COUNTED: Final = {
+    "again": "A pledge that was made again counts once, in the state it is in.",
+    "check_ins": "Check-ins: a challenge counts once, however often it was checked in.",
 }
 
 
-def as_campaign(row: Any, asks: Sequence[Any], framings: Sequence[Any]) -> Campaign:  # noqa: ANN401 - a row
-    """Return a row of the read model as an answer."""
+def as_campaign(
+    row: Any,  # noqa: ANN401 - a row
+    asks: Sequence[Any],
+    framings: Sequence[Any],
+    position: int,
+    as_of: AsOf,
+) -> Campaign:
+    """Return a row of the read model, as of a point of history, as an answer."""
+    plain = Campaign.model_fields.keys() - {"counts", "pledges", "asks", "framings", "evidence"}
+    path = f"/campaigns/{row.id}"
     return Campaign(
-        **{name: getattr(row, name) for name in Campaign.model_fields if name not in {"counts", "asks", "framings"}},
+        **{name: getattr(row, name) for name in plain},
         counts=Counts(**counts(row)),
+        pledges=f"/api/v1{path}/pledges",
         asks=[
             Ask(
-                **{name: getattr(ask, name) for name in Ask.model_fields if name not in {"counts", "prompts"}},
+                **{name: getattr(ask, name) for name in Ask.model_fields.keys() - {"counts", "prompts", "pledges"}},
                 prompts=ask.prompts or [],
                 counts=Counts(**counts(ask)),
+                pledges=f"/api/v1{path}/pledges?{urlencode({'ask': ask.ask})}",
             )
             for ask in asks
         ],
         framings=[Framing(locale=f.locale, title=f.title, summary=f.summary) for f in framings],
+        evidence=evidence(path, position, as_of.occurred_by, NOT_COUNTED),
     )
 
 
@@ -157,7 +187,7 @@ def list_campaigns(
         for framing in model.framings_of(opened.connection, ids):
             framings[framing.campaign].append(framing)
         return CampaignList(
-            campaigns=[as_campaign(row, asks[row.id], framings[row.id]) for row in page],
+            campaigns=[as_campaign(row, asks[row.id], framings[row.id], opened.position, as_of) for row in page],
             next=next_cursor(rows, limit),
             position=opened.position,
         )
@@ -177,4 +207,5 @@ def read_campaign(store: Store, response: Response, stale: Stale, as_of: Point, 
         if row is None or row.state is None:
             raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
         etag(store, response, key, as_of)
-        return as_campaign(row, model.asks_of(opened.connection, [key]), model.framings_of(opened.connection, [key]))
+        asks, framings = (each(opened.connection, [key]) for each in (model.asks_of, model.framings_of))
+        return as_campaign(row, asks, framings, opened.position, as_of)
