@@ -32,6 +32,7 @@ from domain.slices import Fact
 from history.codec import plain
 from history.persons import open_box
 from history.tables import events
+from projections.past import happened_by
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -139,7 +140,7 @@ def read_history(
     head = store.reader.position_of(as_of)
     where.append(events.c.position <= head)
     if as_of.occurred_by is not None:
-        where.append(events.c.occurred_at <= as_of.occurred_by)
+        where.append(happened_by(as_of.occurred_by))
     with store.engine.database.read() as connection:
         rows = store.engine.log.rows(connection, after, limit + 1, *where)
         shown = shown_events(store, connection, rows[:limit], personal=caller is not None and caller.sees_personal)

@@ -26,6 +26,7 @@ from projections.chapters import Chapters
 from projections.counts import STATES, steps
 from projections.leaderboards import Leaderboards
 from projections.partnerships import Partnerships
+from projections.past import happened_by
 from projections.policies import Policies
 from projections.projection import Projection
 from projections.recognitions import Recognitions
@@ -168,10 +169,10 @@ def _between(reader: Reader, then: Point, now: Point) -> Iterator[Fact]:
     """Yield the facts that are part of history as of the later point only."""
     where = [events.c.position <= now.position]
     if now.occurred_by is not None:
-        where.append(events.c.occurred_at <= now.occurred_by)
+        where.append(happened_by(now.occurred_by))
     if then.occurred_by is None:
         return reader.runner.log.follow(*where, after=then.position)
-    new = sa.or_(events.c.position > then.position, events.c.occurred_at > then.occurred_by)
+    new = sa.or_(events.c.position > then.position, sa.not_(happened_by(then.occurred_by)))
     return reader.runner.log.follow(*where, new)
 
 

@@ -22,6 +22,15 @@ Kinds = Sequence[type[Projection]]
 KEPT: Final = 8
 
 
+def happened_by(moment: datetime) -> sa.ColumnElement[bool]:
+    """Say which events had happened by a moment: nothing can have happened to what had not begun by then."""
+    first = events.alias()
+    begun = sa.exists().where(
+        first.c.stream_id == events.c.stream_id, first.c.version == 1, first.c.occurred_at <= moment
+    )
+    return sa.and_(events.c.occurred_at <= moment, sa.or_(events.c.version == 1, begun))
+
+
 @dataclass
 class _Cut:
     """Read models as of a point: folded by the first who asks, while the others wait."""
@@ -89,7 +98,7 @@ class Past:
 
     def _replay(self, kinds: Kinds, position: int, by: datetime | None, connection: Connection) -> None:
         """Fold from the nearest state that is kept, and keep states on the way."""
-        where = [] if by is None else [events.c.occurred_at <= by]
+        where = [] if by is None else [happened_by(by)]
         models = [kind(1) for kind in kinds]
         whole = position if by is None else self._undivided(position, by)
         retained, head = self._retained, self._log.head()

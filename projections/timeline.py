@@ -170,10 +170,12 @@ class Timeline(Projection, name="timeline", version=2):
     # --- questions ---
 
     def span(self, connection: Connection) -> tuple[date, date] | None:
-        """Return the first and the last day on which anything happened, or None."""
-        days = self.days.c.day
-        first, last = connection.execute(sa.select(sa.func.min(days), sa.func.max(days))).one()
-        return (first, last) if first else None
+        """Return the first and the last day on which anything is counted or remembered, or None."""
+        days, moments = self.days.c.day, self.marks.c.occurred_at
+        counted = connection.execute(sa.select(sa.func.min(days), sa.func.max(days))).one()
+        marked = connection.execute(sa.select(sa.func.min(moments), sa.func.max(moments))).one()
+        found = [*filter(None, counted), *(moment.date() for moment in marked if moment)]
+        return (min(found), max(found)) if found else None
 
     def buckets(
         self, connection: Connection, by: By, since: date | None = None, until: date | None = None

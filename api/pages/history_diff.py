@@ -1,0 +1,119 @@
+"""What changed between two days: every count, rank, stage and name that differs, with the events that did it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from api.common import LONGEST_POINT, MaybeCaller, Stale, Store
+from api.history_diff import difference
+from api.names import names_on
+from api.pages.rendering import moment, number, page
+from api.problems import status_of
+from api.standings import recorded_at
+from domain.kernel import Invalid
+from projections.boards import Scope
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+SECTIONS: Final = (
+    ("campaigns", "Campaigns"),
+    ("asks", "Asks"),
+    ("policies", "Policies"),
+    ("chapters", "Chapters"),
+    ("partnerships", "Partnerships"),
+    ("recognitions", "Recognitions"),
+    ("board", "Board of the movement"),
+)
+SHOWN: Final = 100
+"""How many things of a kind the page shows; the data has all."""
+NAMED: Final = 8
+"""How many events of a change the page links to."""
+HIDDEN: Final = ("parent",)
+"""Columns that only say something to programs."""
+
+Text = Annotated[str, Query(max_length=LONGEST_POINT)]
+
+
+@router.get("/history/diff")
+def history_diff(
+    store: Store,
+    stale: Stale,
+    caller: MaybeCaller,
+    since: Annotated[Text, Query(alias="from")] = "",
+    until: Annotated[Text, Query(alias="to")] = "",
+    since_occurred: Annotated[Text, Query(alias="from_occurred")] = "",
+    until_occurred: Annotated[Text, Query(alias="to_occurred")] = "",
+) -> HTMLResponse:
+    """Show a form that asks for two points, and what changed between them."""
+    asked = {"from": since, "to": until, "from_occurred": since_occurred, "to_occurred": until_occurred}
+    found, problem, status = None, None, 200
+    if since or since_occurred:
+        try:
+            found = difference(store, since, until, since_occurred, until_occurred)
+        except Invalid as refused:
+            problem, status = refused.message, status_of(refused)
+    answer = page(
+        "history_diff.html",
+        caller,
+        asked=asked,
+        problem=problem,
+        found=found,
+        points=[said(found[end], store) for end in ("from", "to")] if found else [],
+        sections=list(sections(store, found)) if found else [],
+        data="/api/v1/history/diff?" + urlencode({key: value for key, value in asked.items() if value}),
+        stale=stale,
+        **({"position": found["to"]["position"]} if found else {}),
+    )
+    answer.status_code = status
+    return answer
+
+
+def said(point: Mapping[str, Any], store: Store) -> str:
+    """Say which point it is."""
+    recorded = recorded_at(store, point["position"])
+    known = f"position {number(point['position'])}" + (f" (recorded {moment(recorded)})" if recorded else "")
+    by = point["occurred_by"]
+    return f"{known}, of what had happened by {moment(datetime.fromisoformat(by))}" if by else known
+
+
+def sections(store: Store, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what changed of each kind, where anything did."""
+    for key, title in SECTIONS:
+        things = found[key]
+        if things:
+            shown = things[:SHOWN]
+            names = board_names(store, shown) if key == "board" else {}
+            rows = [row for each in shown if (row := as_row(each, each.get("name") or names.get(each["id"])))]
+            yield {"key": key, "title": title, "rows": rows, "more": len(things) - len(shown)}
+
+
+def board_names(store: Store, things: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Return the names of supporters that may be shown now."""
+    with store.reader.open() as present:
+        names = names_on(present, Scope.MOVEMENT, [UUID(each["id"]) for each in things])
+    return {str(key): name for key, name in names.items()}
+
+
+def as_row(thing: Mapping[str, Any], name: str | None) -> dict[str, Any] | None:
+    """Return what the template shows of a thing that changed."""
+    changes = [
+        {"what": column.replace("_", " "), "old": value(change["from"]), "new": value(change["to"])}
+        for column, change in thing["changes"].items()
+        if column not in HIDDEN
+    ]
+    if not changes:
+        return None
+    positions = thing["positions"][:NAMED]
+    return {"name": name, "changes": changes, "positions": positions, "more": thing["events"] - len(positions)}
+
+
+def value(found: object) -> str:
+    """Return a value as people read it; nothing was there where it is None."""
+    if found is None:
+        return "—"
+    return number(found) if isinstance(found, int | float) else str(found)
