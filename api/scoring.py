@@ -17,6 +17,7 @@ from api.common import Named, Staff, Stale, Store
 from api.names import names_on
 from api.openapi import STAFF, answers, body
 from api.standings import known
+from api.words import plain
 from domain.awards import AutomaticAwards
 from domain.campaigns import Campaign
 from domain.chapters import Chapter
@@ -231,7 +232,7 @@ def published(store: Groundswell, by: int | None = None) -> list[Rules]:
         position=None,
         published_at=None,
         applies=str(Applies.TO_ALL_HISTORY),
-        points=dict(DEFAULT_POINTS),
+        points={topic: plain(each) for topic, each in DEFAULT_POINTS.items()},
         daily_cap=None,
         awards=[],
     )
@@ -246,8 +247,8 @@ def as_rules(fact: Fact) -> Rules:
         position=fact.position,
         published_at=fact.occurred_at,
         applies=str(event.applies),
-        points=event.points,
-        daily_cap=event.daily_cap,
+        points={topic: plain(each) for topic, each in event.points.items()},
+        daily_cap=None if event.daily_cap is None else plain(event.daily_cap),
         awards=[
             AwardRule(award=rule.award, title=rule.title, when=Ground.model_validate(rule.when, from_attributes=True))
             for rule in event.awards

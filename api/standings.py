@@ -101,7 +101,7 @@ class Asked:
     ) -> None:
         self.store, self.response, self.stale, self.as_of = store, response, stale, as_of
         self.window, self.cursor = window, cursor
-        self.on = on or _day(store, as_of)
+        self.on, self.today = on or _day(store, as_of), on is None and as_of.live
 
     def board(self, scope: Scope, key: UUID | None = None) -> Board:
         """Return the board in the window asked for."""

@@ -42,3 +42,8 @@ def kind(topic: str, number: int = 2) -> str:
 def signed(value: float) -> str:
     """Return a change of points with its sign, as in +3; 0 for none."""
     return f"+{value:,}" if value > 0 else f"\N{MINUS SIGN}{-value:,}" if value < 0 else "0"
+
+
+def plain(value: float) -> float:
+    """Return a number as people write it: 13 or 2.5, not 13.0."""
+    return int(value) if float(value).is_integer() else value

@@ -17,9 +17,10 @@ from api.campaigns import CampaignPath
 from api.chapters import ChapterPath
 from api.common import MaybeCaller
 from api.leaderboards import EntryPath
+from api.pages.past import past
 from api.pages.rendering import day, number, page, urlpath
 from api.scoring import published
-from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams, recorded_at
+from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams
 from api.words import kind, signed
 from domain.kernel import Unknown, identify
 from projections.boards import Board, Scope, Window
@@ -115,57 +116,56 @@ def board_page(
     """Render one board."""
     teams = board.scope is Scope.CHAPTERS
     found = read_teams(asked, board, sort, SHOWN) if teams else read_board(asked, board, SHOWN)
-    point = _point(asked)
-    window = {"window": board.window.value}
-    sorted_by = {"sort": sort.value} if sort is not Sort.POINTS else {}
+    kept = _kept(asked, board) | ({"sort": sort.value} if teams and sort is not Sort.POINTS else {})
+    shown = past(asked.store, asked.as_of, found.as_of, here, **kept)
     return page(
         "board.html",
         caller,
         heading=heading,
-        here=here,
-        boards=[(_link(path, point), name, path == here) for path, name in BOARDS],
+        boards=[(path + shown.keep, name, path == here) for path, name in BOARDS],
         windows=[
-            (_link(here, {"window": code} | sorted_by | point), name, code == board.window.value)
-            for code, name in (PAST_WINDOWS if point else WINDOWS)
+            (_link(here, kept | _window(asked, code) | shown.point), name, code == board.window.value)
+            for code, name in (WINDOWS if asked.today else PAST_WINDOWS)
         ],
-        sorts=[(_link(here, window | {"sort": code} | point), name, code == sort.value) for code, name in SORTS]
-        if teams
-        else [],
+        sorts=[(shown.link(sort=code), name, code == sort.value) for code, name in SORTS] if teams else [],
         entries=[
-            {**each.model_dump(), "link": _link(f"{here}/entries/{each.id}", window | point)} for each in found.entries
+            {**each.model_dump(), "link": _link(f"{here}/entries/{each.id}", _kept(asked, board) | shown.point)}
+            for each in found.entries
         ],
-        more=_link(here, window | sorted_by | point | {"cursor": found.next}) if found.next else None,
+        more=shown.link(cursor=found.next) if found.next else None,
         rules_version=found.rules_version,
         excluded=found.evidence.excluded,
-        data=_link("/api/v1/leaderboards/" + here.removeprefix("/boards/"), window | sorted_by | point),
-        **_past(asked, here, found.as_of, window | sorted_by),
+        data=_link("/api/v1/leaderboards/" + here.removeprefix("/boards/"), kept | shown.point),
         period=_period(board),
-        kept={"window": board.window.value} | sorted_by,
+        past=shown,
+        position=found.as_of,
+        stale=asked.stale,
     )
 
 
 def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, heading: str, here: str) -> HTMLResponse:
     """Render why somebody stands where they do on a board."""
     found = explain(asked, board, entry, ENTRIES)
-    point, window = _point(asked), {"window": board.window.value}
     path = f"{here}/entries/{found.id}"
+    shown = past(asked.store, asked.as_of, found.as_of, path, **_kept(asked, board))
+    query = _kept(asked, board) | shown.point
     versions = {found.rules_version, *(each.rules_version for each in found.entries)}
     return page(
         "board_entry.html",
         caller,
         heading=heading,
-        board=_link(here, window | point),
+        board=_link(here, query),
         period=_period(board),
         who=_who(board, found.name),
         found=found,
         erased=_erased(asked, board, found),
-        team=_link(f"/boards/chapters/{found.id}", window | point) if board.scope is Scope.CHAPTERS else None,
+        team=_link(f"/boards/chapters/{found.id}", query) if board.scope is Scope.CHAPTERS else None,
         topics=[{"kind": kind(each.topic, each.events).capitalize(), **each.model_dump()} for each in found.topics],
-        above=_beside(board, found.above, here, window | point),
-        below=_beside(board, found.below, here, window | point),
+        above=_beside(board, found.above, here, query),
+        below=_beside(board, found.below, here, query),
         entries=[{"kind": kind(each.topic, 1).capitalize(), **each.model_dump()} for each in found.entries],
         first=asked.cursor is None,
-        more=_link(path, window | point | {"cursor": found.next}) if found.next else None,
+        more=shown.link(cursor=found.next) if found.next else None,
         rules=[
             {
                 "version": each.version,
@@ -176,8 +176,10 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
             for each in published(asked.store, found.as_of)
             if each.version in versions
         ],
-        data=_link("/api/v1/leaderboards/" + path.removeprefix("/boards/"), window | point),
-        **_past(asked, path, found.as_of, window),
+        data=_link("/api/v1/leaderboards/" + path.removeprefix("/boards/"), query),
+        past=shown,
+        position=found.as_of,
+        stale=asked.stale,
     )
 
 
@@ -230,31 +232,15 @@ def _period(board: Board) -> str:
     return "All time" if board.window is Window.ALL else f"{day(board.start)} to {day(board.end)}"
 
 
-def _point(asked: Asked) -> dict[str, str]:
-    """Return the point of history asked for, as links keep it: a time of recording as the position it came to."""
-    found: dict[str, str] = {}
-    if asked.as_of.position is not None:
-        found["as_of"] = str(asked.as_of.position)
-    if asked.as_of.occurred_by is not None:
-        found["occurred_by"] = asked.as_of.occurred_by.isoformat().replace("+00:00", "Z")
-    return found
+def _kept(asked: Asked, board: Board) -> dict[str, str]:
+    """Return what links keep of the window; what is as it is anyway is left out."""
+    return {} if board.window is Window.ALL else _window(asked, board.window.value)
 
 
-def _past(asked: Asked, here: str, position: int, query: Query) -> dict[str, Any]:
-    """Return what the banner over the past says, and what the footer does."""
-    past = not asked.as_of.live
-    return {
-        "past": past,
-        "recorded": recorded_at(asked.store, position) if past else None,
-        "known": asked.as_of.position is not None,
-        "occurred_by": asked.as_of.occurred_by,
-        "present": _link(here, query),
-        "position": position,
-        "stale": asked.stale,
-    }
+def _window(asked: Asked, code: str) -> dict[str, str]:
+    """Return the query of a window: that of today, or that of the day looked at."""
+    return {"window": code} | ({} if asked.today else {"on": asked.on.isoformat()})
 
 
 def _link(path: str, query: Query) -> str:
-    """Return an address; what is as it is anyway is left out."""
-    said = {name: value for name, value in query.items() if (name, value) != ("window", "all")}
-    return f"{path}?{urlencode(said)}" if said else path
+    return f"{path}?{urlencode(query)}" if query else path
