@@ -153,11 +153,6 @@ def counted_on(
     return found
 
 
-def in_order(one: Points) -> tuple[int, UUID]:
-    """Return what boards are in order of: most points first, equal ones by id."""
-    return -one[1], one[0]
-
-
 def ranked(rows: Sequence[Points], more: int, same: int) -> Iterator[Standing]:
     """Yield standings in order, where so many have more points than the first, and so many as many."""
     points, rank, ahead = rows[0][1], more + 1, None

@@ -7,7 +7,7 @@ and only what came after the page is read from the ledger; where there is no pag
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from projections.boards import NOWHERE, Board, Points, Scope, Window, in_order
+from projections.boards import NOWHERE, Board, Points, Scope, Window
 from projections.ledger import read_ids
-from projections.pages import Page, Pages
+from projections.pages import Page, Pages, Written
 
 PAGE: Final = 5_000
+
+Among = Callable[[sa.Column[Any]], sa.ColumnElement[bool]]
 
 
 class BoardsAsOf:
@@ -41,7 +43,7 @@ class BoardsAsOf:
         """Return who has the most points, equal ones by id, after one of them."""
         page = self.pages.newest(connection, board.id, since, by) if after is None else None
         found = None if page is None else self._top_by_page(connection, board, page, range(since, by + 1), limit)
-        return self._top(connection, board, since, by, limit, after) if found is None else found
+        return self.top_of_ledger(connection, board, since, by, limit, after) if found is None else found
 
     def above(self, connection: Connection, board: Board, since: int, by: int, points: int) -> tuple[int, int]:
         """Return how many have more points than these, which are not negative, and how many have as many."""
@@ -60,7 +62,7 @@ class BoardsAsOf:
 
     def points(self, connection: Connection, board: Board, since: int, by: int, entity: UUID) -> int | None:
         """Return the points of one, or None where nothing was ever scored there."""
-        return self.amounts(connection, board, since, by, [entity]).get(entity)
+        return self.amounts(connection, board, since, by, [entity.hex]).get(entity.hex)
 
     # --- by a page ---
 
@@ -80,19 +82,22 @@ class BoardsAsOf:
         floor = 0 if page.complete else page.standings[-1][1]
         near = [entity for entity, amount in moved.items() if floor + amount >= least]
         known |= self.amounts(connection, board, positions[0], positions[-1], near) if near else {}
-        head = sorted((each for each in known.items() if each[1] > 0), key=in_order)[:limit]
-        certain = page.complete or (len(head) == limit and in_order(head[-1]) <= in_order(page.standings[-1]))
-        return head if certain else None
+        head = _first(known, limit)
+        certain = page.complete or (len(head) == limit and _in_order(head[-1]) <= _in_order(page.standings[-1]))
+        return [(UUID(entity), points) for entity, points in head] if certain else None
 
     # --- by the ledger alone ---
 
-    def _top(
-        self, connection: Connection, board: Board, since: int, by: int, limit: int, after: Points | None
+    def top_of_ledger(
+        self, connection: Connection, board: Board, since: int, by: int, limit: int, after: Points | None = None
     ) -> Sequence[Points]:
+        """Return the same, whatever pages there are."""
         if board.of_teams:
-            found = [each for each in self.amounts(connection, board, since, by).items() if each[1] > 0]
-            behind = [each for each in found if after is None or in_order(each) > in_order(after)]
-            return sorted(behind, key=in_order)[:limit]
+            found = self.amounts(connection, board, since, by)
+            if after is not None:
+                last = _in_order((after[0].hex, after[1]))
+                found = {entity: points for entity, points in found.items() if _in_order((entity, points)) > last}
+            return [(UUID(entity), points) for entity, points in _first(found, limit)]
         sums = self._sums(board, since, by).subquery()
         query = sa.select(sums.c.entity, sums.c.points).where(sums.c.points > 0)
         if after is not None:
@@ -111,25 +116,33 @@ class BoardsAsOf:
         return row[0], row[1]
 
     def amounts(
-        self, connection: Connection, board: Board, since: int, by: int, among: Collection[UUID] | None = None
-    ) -> dict[UUID, int]:
+        self, connection: Connection, board: Board, since: int, by: int, among: Collection[str] | None = None
+    ) -> dict[str, int]:
         """Return the sums of points that counted on a board at the positions from ``since`` to ``by``, also 0.
 
-        With ``among``, only of these.
+        They are by id, as its hexadecimal digits; with ``among``, only of these.
         """
-        if among is None:
-            return dict(self.each_amount(connection, board, since, by))
-        query = self._sums(board, since, by, _among(among, connection))
-        return {row.entity: row.points for row in connection.execute(query)}
+        if board.scope is Scope.CHAPTERS and among is None:
+            return self._of_all_chapters(connection, board, since, by)
+        found = None if among is None else _among(among, connection)
+        query = self._written(board, since, by, found, connection.dialect.name)
+        return dict(connection.execute(query).all())
 
-    def each_amount(self, connection: Connection, board: Board, since: int, by: int) -> Iterator[Points]:
+    def each_amount(self, connection: Connection, board: Board, since: int, by: int) -> Generator[Written, None, None]:
         """Yield the same, a page of rows at a time."""
         if board.scope is Scope.CHAPTERS:
             yield from self._of_all_chapters(connection, board, since, by).items()
             return
-        query = self._sums(board, since, by).execution_options(yield_per=PAGE)
-        for row in connection.execute(query):
-            yield row.entity, row.points
+        query = self._written(board, since, by, None, connection.dialect.name)
+        with connection.execute(query, execution_options={"yield_per": PAGE}) as result:
+            yield from result
+
+    def _written(self, board: Board, since: int, by: int, among: Among | None, dialect: str) -> sa.Select[Any]:
+        """Select the same as ``_sums``, ids as their digits: to make objects of them takes longer than to sum up."""
+        entity, *others = self._sums(board, since, by, among).selected_columns
+        text = sa.cast(entity, sa.Text) if dialect == "postgresql" else sa.type_coerce(entity, sa.Text)
+        digits = sa.func.replace(text, "-", "") if dialect == "postgresql" else text
+        return self._sums(board, since, by, among).with_only_columns(digits, *others)
 
     def counting(self, board: Board, since: int, by: int) -> list[sa.ColumnElement[bool]]:
         """Say which entries count on a board, of those at the positions from ``since`` to ``by``."""
@@ -157,7 +170,7 @@ class BoardsAsOf:
         same = sa.and_(team.position == entry.position, team.number == entry.number)
         return [team.position.between(since, by), same]
 
-    def _sums(self, board: Board, since: int, by: int, among: Any = None) -> sa.Select[tuple[UUID, int]]:  # noqa: ANN401
+    def _sums(self, board: Board, since: int, by: int, among: Among | None = None) -> sa.Select[tuple[UUID, int]]:
         """Select entity and points of those among some, or of all; not for all chapters."""
         where = self.counting(board, since, by)
         entity: sa.Column[Any] = self.entries.c.supporter
@@ -171,21 +184,30 @@ class BoardsAsOf:
         points = sa.cast(sa.func.sum(self.entries.c.points), sa.BigInteger)
         return sa.select(entity.label("entity"), points.label("points")).where(*where).group_by(entity)
 
-    def _of_all_chapters(self, connection: Connection, board: Board, since: int, by: int) -> dict[UUID, int]:
+    def _of_all_chapters(self, connection: Connection, board: Board, since: int, by: int) -> dict[str, int]:
         """Sum up by groups of chapters, of which there are far fewer than entries."""
         entry = self.entries.c
         query = sa.select(entry.chapters, sa.cast(sa.func.sum(entry.points), sa.BigInteger).label("points"))
-        sums: Counter[UUID] = Counter()
+        sums: Counter[str] = Counter()
         for row in connection.execute(query.where(*self.counting(board, since, by)).group_by(entry.chapters)):
             for chapter in read_ids(row.chapters):
-                sums[chapter] += row.points
+                sums[chapter.hex] += row.points
         return dict(sums)
 
 
-def _among(ids: Collection[UUID], connection: Connection) -> Any:  # noqa: ANN401 - a function of a column
+def _among(ids: Collection[str], connection: Connection) -> Among:
     """Return the condition that a column is one of the ids, in one parameter however many there are."""
     if connection.dialect.name == "postgresql":
-        array = sa.literal(list(ids), ARRAY(sa.Uuid))
+        array = sa.cast(sa.literal(list(ids), ARRAY(sa.Text)), ARRAY(sa.Uuid))
         return lambda column: column == sa.any_(array)
-    given = sa.func.json_each(json.dumps([each.hex for each in ids])).table_valued("value")
+    given = sa.func.json_each(json.dumps(list(ids))).table_valued("value")
     return lambda column: sa.type_coerce(column, sa.Text).in_(sa.select(given.c.value))
+
+
+def _in_order(one: Written) -> tuple[int, str]:
+    return -one[1], one[0]
+
+
+def _first(known: Mapping[str, int], limit: int) -> list[Written]:
+    """Return who is first, with points above 0."""
+    return sorted((each for each in known.items() if each[1] > 0), key=_in_order)[:limit]

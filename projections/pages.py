@@ -6,13 +6,11 @@ They are a cache beside the ledger, which says the same. A board gets a page whe
 import struct
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, NamedTuple
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, LargeBinary, Table
 
 from history.tables import BigInt
-from projections.boards import Points
 from projections.projection import Projection
 from projections.totals import Totals
 
@@ -25,11 +23,15 @@ _STANDING: Final = struct.Struct(">16sq")
 _COUNT: Final = struct.Struct(">qq")
 
 
+Written = tuple[str, int]
+"""Who, as the 32 hexadecimal digits of the id, and how many hundredths of points; in order as ids are."""
+
+
 class Page(NamedTuple):
     """A board at a position: its first standings, and how many have each number of points, as (points, number)."""
 
     position: int
-    standings: Sequence[Points]
+    standings: Sequence[Written]
     counts: Sequence[tuple[int, int]]
 
     @property
@@ -76,7 +78,9 @@ class Pages:
             {
                 "board": board,
                 "position": page.position,
-                "standings": b"".join(_STANDING.pack(entity.bytes, points) for entity, points in page.standings),
+                "standings": b"".join(
+                    _STANDING.pack(bytes.fromhex(entity), points) for entity, points in page.standings
+                ),
                 "counts": b"".join(_COUNT.pack(*each) for each in page.counts),
             }
             for board, page in pages
@@ -92,7 +96,7 @@ class Pages:
         row = connection.execute(query.order_by(page.position.desc()).limit(1)).first()
         if row is None:
             return None
-        standings = [(UUID(bytes=entity), points) for entity, points in _STANDING.iter_unpack(row.standings)]
+        standings = [(entity.hex(), points) for entity, points in _STANDING.iter_unpack(row.standings)]
         return Page(row.position, standings, list(_COUNT.iter_unpack(row.counts)))
 
     def last(self, connection: Connection) -> int | None:
@@ -107,7 +111,8 @@ class Pages:
 
     def make(self, connection: Connection, totals: Totals, board: int, position: int) -> Page:
         """Return the page of a board that the totals make, which stand at a position."""
-        return Page(position, totals.top(connection, board, self.KEPT), totals.distinct(connection, board))
+        standings = [(entity.hex, points) for entity, points in totals.top(connection, board, self.KEPT)]
+        return Page(position, standings, totals.distinct(connection, board))
 
     def due(self, entries: int, added: int) -> bool:
         """Tell whether a board on which so many entries count, so many of them new, is to get a page."""

@@ -36,7 +36,7 @@ def score_anew(connection: Connection, entries: Table, teams: Table, rules: Rule
         if rows:
             into.execute(connection, rows)
         written += len(rows)
-    _write_teams(connection, entries, teams, stood.stop)
+    write_teams(connection, entries, teams, entries.c.position == stood.stop)
 
 
 def _persons(connection: Connection, entries: Table) -> Iterator[tuple[UUID, UUID]]:
@@ -56,10 +56,10 @@ def _happenings(connection: Connection, entries: Table, own: Sequence[sa.ColumnE
     yield from map(Happening._make, connection.execute(query))
 
 
-def _write_teams(connection: Connection, entries: Table, teams: Table, position: int) -> None:
-    """Name the entries at a position that count for a team."""
+def write_teams(connection: Connection, entries: Table, teams: Table, written: sa.ColumnElement[bool]) -> None:
+    """Name those of the entries written that count for a team."""
     entry = entries.c
-    counts = entry.position == position, entry.points != 0
+    counts = written, entry.points != 0
     chapter, rows = each_chapter(entries, connection.dialect.name)
     of_chapters = sa.select(chapter, entry.position, entry.number).select_from(rows)
     of_partnerships = sa.select(entry.partnership, entry.position, entry.number).where(entry.partnership.is_not(None))

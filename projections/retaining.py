@@ -3,7 +3,8 @@
 Memory does not grow with the number of supporters: the totals on the way are kept in a scratch database.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import islice
 from typing import Final
@@ -14,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.scoring import Applies
 from history.database import Database
-from projections.boards import Board, Points, Scope, Window
+from history.statements import run, select_among
+from projections.boards import Board, Scope, Window
 from projections.leaderboards import Leaderboards
 from projections.pages import COMPLETE, WALKING, Page, mark
 from projections.replay import scratch
@@ -38,7 +40,7 @@ def complete(database: Database, model: Leaderboards) -> Iterator[int]:
         boards = _incomplete(connection, model)
     for board in boards:
         with suppress(_Overtaken, IntegrityError):  # another process may walk the same board
-            yield from _walk(database, model, board)
+            yield from walk(database, model, board)
 
 
 def _incomplete(connection: Connection, model: Leaderboards) -> list[Board]:
@@ -50,7 +52,8 @@ def _incomplete(connection: Connection, model: Leaderboards) -> list[Board]:
     return [Board(Scope(row.scope), row.scope_id, Window(row.window), row.window_start) for row in rows]
 
 
-def _walk(database: Database, model: Leaderboards, board: Board) -> Iterator[int]:
+def walk(database: Database, model: Leaderboards, board: Board) -> Iterator[int]:
+    """Make the pages of one board anew; yield the positions reached."""
     with database.write() as connection:
         _mark(connection, model, board, WALKING)
         head = connection.scalar(sa.select(sa.func.max(model.entries.c.position))) or 0
@@ -94,11 +97,14 @@ def _write(database: Database, model: Leaderboards, board: Board, pages: list[Pa
 
 
 class _Way:
-    """The way of one board through the ledger: its totals as they were, in a scratch database."""
+    """The way of one board through the ledger: its totals as they were, in a scratch database.
+
+    How many have which points is kept in memory: there are far fewer different points than supporters.
+    """
 
     def __init__(self, database: Database, model: Leaderboards, board: Board) -> None:
         self._database, self._model, self._board = database, model, board
-        self._engine, self._totals = scratch(), Leaderboards(1)
+        self._engine, self._counts = scratch(), Counter[int]()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -107,7 +113,8 @@ class _Way:
     def pages(self, head: int) -> Iterator[Page]:
         """Yield the pages of the board up to a position."""
         with self._engine.begin() as totals:
-            self._totals.create(totals)
+            run(totals, "CREATE TABLE totals (entity TEXT PRIMARY KEY, points INTEGER) WITHOUT ROWID")
+            run(totals, "CREATE INDEX totals_top ON totals (points DESC, entity)")
             rescored = self._rescored(head)
             for since, end in zip([0, *rescored], [*(each - 1 for each in rescored), head], strict=True):
                 yield from self._between(totals, since, end)
@@ -120,8 +127,8 @@ class _Way:
 
     def _between(self, totals: Connection, since: int, end: int) -> Iterator[Page]:
         """Yield the pages between two rules for all history; entries that these wrote anew are all at ``since``."""
-        for table in (self._totals.totals.totals, self._totals.totals.counts):
-            totals.execute(table.delete())
+        run(totals, "DELETE FROM totals")
+        self._counts.clear()
         reached = since
         self._take(totals, since, since)
         if since:
@@ -141,17 +148,23 @@ class _Way:
         return found
 
     def _take(self, totals: Connection, since: int, by: int) -> None:
-        with self._database.read() as connection:
-            amounts = self._model.past.each_amount(connection, self._board, since, by)
-            for block in _blocks(amounts):
-                added = {(self._board.id, entity): points for entity, points in block}
-                self._totals.totals.add(totals, added, {})
+        """Add what counted on the board at some positions."""
+        with (
+            self._database.read() as connection,
+            closing(self._model.past.each_amount(connection, self._board, since, by)) as amounts,
+        ):
+            while block := dict(islice(amounts, BLOCK)):
+                self._add(totals, block)
+
+    def _add(self, totals: Connection, amounts: dict[str, int]) -> None:
+        column = sa.Column("entity", sa.Text)
+        before = dict(select_among(totals, "SELECT entity, points FROM totals", column, amounts))
+        after = {entity: before.get(entity, 0) + points for entity, points in amounts.items()}
+        run(totals, "INSERT OR REPLACE INTO totals VALUES (?, ?)", list(after.items()), many=True)
+        self._counts.subtract(before.values())
+        self._counts.update(after.values())
 
     def _page(self, totals: Connection, position: int) -> Page:
-        return self._model.pages.make(totals, self._totals.totals, self._board.id, position)
-
-
-def _blocks(amounts: Iterable[Points]) -> Iterator[list[Points]]:
-    given = iter(amounts)
-    while block := list(islice(given, BLOCK)):
-        yield block
+        head = "SELECT entity, points FROM totals WHERE points > 0 ORDER BY points DESC, entity LIMIT ?"
+        counts = [(points, number) for points, number in self._counts.items() if points > 0 and number]
+        return Page(position, run(totals, head, [self._model.pages.KEPT]).fetchall(), counts)
