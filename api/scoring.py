@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -13,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.bodies import JSON, LARGEST_FORM, media_type, read_body
 from api.bootstrap import Groundswell
-from api.common import Named, Staff, Stale, Store
+from api.common import Named, Point, Staff, Stale, Store
 from api.names import names_on
 from api.openapi import STAFF, answers, body
 from api.standings import known
@@ -30,6 +31,7 @@ from history.tables import events, reactions
 from projections.boards import Board, Scope
 from projections.leaderboards import Leaderboards
 from projections.preview import Mover, Preview, preview
+from projections.views import PRESENT, AsOf
 
 router = APIRouter(prefix="/scoring", tags=["scoring"])
 
@@ -221,11 +223,13 @@ RULES: Final[dict[str, Any]] = {
 # --- rules ---
 
 
-def published(store: Groundswell, by: int | None = None) -> list[Rules]:
-    """Return all versions of the rules that were published, up to a position, the newest first and version 0 last."""
+def published(store: Groundswell, as_of: AsOf = PRESENT) -> list[Rules]:
+    """Return all versions of the rules published as of a point of history, the newest first and version 0 last."""
     where = [events.c.topic == ScoringRules.Published.TOPIC]
-    if by is not None:
-        where.append(events.c.position <= by)
+    if as_of.position is not None:
+        where.append(events.c.position <= as_of.position)
+    if as_of.occurred_by is not None:
+        where.append(events.c.occurred_at <= as_of.occurred_by)
     found = [as_rules(fact) for fact in store.engine.log.follow(*where)]
     default = Rules(
         version=0,
@@ -259,15 +263,18 @@ def as_rules(fact: Fact) -> Rules:
 @router.get(
     "/rules",
     summary="Read the scoring rules",
-    responses=answers({"rules": [RULES], "position": 812}),
+    responses=answers({"rules": [RULES], "position": 812}, "as_of.in_future"),
 )
-def read_rules(store: Store, response: Response, stale: Stale) -> RulesList:
-    """All versions of the scoring rules that were ever in force, the one in force now first."""
+def read_rules(store: Store, response: Response, stale: Stale, as_of: Point) -> RulesList:
+    """All versions of the scoring rules that were ever in force, the one in force first."""
     head = store.engine.log.head()
-    response.headers["X-Position"] = str(head)
+    position = head if as_of.position is None else as_of.position
+    if position > head:
+        raise Invalid("as_of.in_future", f"The history ends at position {head}.")
+    response.headers["X-Position"] = str(position)
     if stale:
         response.headers["X-Position-Stale"] = "true"
-    return RulesList(rules=published(store, head), position=head)
+    return RulesList(rules=published(store, replace(as_of, position=position)), position=position)
 
 
 # --- preview ---

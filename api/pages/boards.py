@@ -173,7 +173,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
                 "daily_cap": each.daily_cap,
                 "position": each.position,
             }
-            for each in published(asked.store, found.as_of)
+            for each in published(asked.store, asked.as_of)
             if each.version in versions
         ],
         data=_link("/api/v1/leaderboards/" + path.removeprefix("/boards/"), query),

@@ -128,6 +128,9 @@ def test_all_versions_of_the_rules_can_be_read(sqlite_api: Api) -> None:
     assert (first["version"], first["position"], first["points"]) == (1, position, RULES["points"])
     assert first["awards"][0]["when"] == {"streak": 2, "kept": None, "verified_actions": None}
     assert (default["version"], default["position"], default["points"]["pledges.Kept"]) == (0, None, 10)
+    for past in ({"as_of": 0}, {"occurred_by": "2020-01-01"}):
+        assert [one["version"] for one in sqlite_api.get("/scoring/rules", past)["rules"]] == [0]
+    assert sqlite_api.problem("/scoring/rules", status=422, as_of=9) == "as_of.in_future"
 
 
 # --- the page ---
