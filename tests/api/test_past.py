@@ -27,7 +27,6 @@ NO_NUMBERS = {
     "/api/v1/history/diff": "compares two points of its own",
     "/api/v1/supporters/{supporter}/erasure": "is a receipt of what was destroyed",
     "/api/v1/campaigns/{campaign}/asks/{ask}/pledges/{supporter}/receipt": "is a proof",
-    "/api/v1/scoring/rules": "shows the published rules, not numbers counted",
 }
 """Routes that need no point of history, and why."""
 BESIDES = ("/healthz", "/readyz", "/metrics", "/log/", "/api/v1/healthz", "/api/v1/readyz", "/api/v1/metrics")
