@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.movement import wander
-from tests.support.store import Store
+from tests.support.store import EVERY_KIND, Store
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """A store on SQLite with a movement in it, which a test must leave as it is."""
     folder = tmp_path_factory.mktemp("moved")
-    with Store(f"sqlite:///{folder / 'groundswell.sqlite3'}", folder) as store:
+    with Store(f"sqlite:///{folder / 'groundswell.sqlite3'}", folder, kinds=EVERY_KIND) as store:
         wander(store)
         store.catch_up()
         yield store

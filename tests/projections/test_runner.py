@@ -21,7 +21,7 @@ from projections.runner import LEASE, Runner, Standing
 from tests.projections.fragile import Fragile, checkpoint, parked
 from tests.support.clock import Clock
 from tests.support.movement import copied, live_contents, wander
-from tests.support.store import KINDS, SLICES, Store
+from tests.support.store import EVERY_KIND, KINDS, SLICES, Store
 
 
 class Late(Runner):
@@ -36,12 +36,13 @@ class Late(Runner):
 
 def test_a_batch_delivered_twice_changes_nothing(store: Store) -> None:
     wander(store, steps=300)
-    late = Late(store.engine.log, KINDS)
+    late = Late(store.engine.log, EVERY_KIND)
+    late.prepare()
     assert late.step() == store.head
-    before = {kind: live_contents(store, kind) for kind in KINDS}
+    before = {kind: live_contents(store, kind) for kind in EVERY_KIND}
     assert late.step() == 0
-    assert {kind: live_contents(store, kind) for kind in KINDS} == before
-    assert {checkpoint(store, kind).position for kind in KINDS} == {store.head}
+    assert {kind: live_contents(store, kind) for kind in EVERY_KIND} == before
+    assert {checkpoint(store, kind).position for kind in EVERY_KIND} == {store.head}
 
 
 def test_two_runners_on_one_store_share_the_work_and_double_none_of_it(store: Store, tmp_path: Path) -> None:

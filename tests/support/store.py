@@ -36,6 +36,7 @@ from history.envelope import Envelope, Request, new_id
 from projections.actions import Actions
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
+from projections.leaderboards import Leaderboards
 from projections.officials import Officials
 from projections.partnerships import Partnerships
 from projections.pledges import Pledges
@@ -44,6 +45,7 @@ from projections.projection import Projection
 from projections.recognitions import Recognitions
 from projections.runner import Runner
 from projections.supporters import Supporters
+from projections.timeline import Timeline
 from projections.views import PRESENT, AsOf, Reader, Views
 
 SLICES: Final[tuple[Slice, ...]] = (
@@ -70,6 +72,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Partnerships,
     Recognitions,
 )
+EVERY_KIND: Final[tuple[type[Projection], ...]] = (*KINDS, Leaderboards, Timeline)
 STAFF: Final = "staff:test"
 START: Final = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """When the first command happens if nothing else is said; each later one happens a minute after the one before."""
