@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
@@ -78,7 +79,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
     before stay, as what was known up to then.
     """
 
-    weight = 8
+    weight = 14
 
     def define(self) -> None:
         """Keep the ledger, what counts for a team, the totals of all boards, the rules, and the circumstances."""
@@ -132,33 +133,33 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         """Fold a batch, under one version of the rules after the other; keep pages of boards that are due for one."""
         if not facts:
             return
-        late, due, start = self._late(facts[0].position, changes), set[int](), 0
+        keeps = not changes.bulk and not self._late(facts[0].position, changes.connection)
+        due, start = set[int](), 0
         for place, fact in enumerate(facts):
             if isinstance(fact.event, ScoringRules.Published):
                 due |= self._score(facts[start:place], changes)
                 if self._publish(fact, fact.event, changes):
-                    due = set() if changes.bulk else set(self.totals.large(changes.connection, self.pages.EVERY))
-                    self._keep(changes.connection, set() if late else due, fact.position)
                     due = set()
+                    if keeps:
+                        large = self.totals.large(changes.connection, self.pages.EVERY)
+                        self._keep(changes.connection, large, fact.position)
                 start = place + 1
         due |= self._score(facts[start:], changes)
-        self._keep(changes.connection, set() if late else due, facts[-1].position)
+        if keeps:
+            self._keep(changes.connection, due, facts[-1].position)
 
-    def _late(self, position: int, changes: Changes) -> bool:
+    def _late(self, position: int, connection: Connection) -> bool:
         """Tell whether an event comes after later ones, as one that was parked; forget what was kept without it."""
-        if changes.bulk:
-            return False
-        newest = changes.connection.scalar(sa.select(sa.func.max(self.entries.c.position)))
-        late = max(newest or 0, self.pages.last(changes.connection) or 0) >= position
+        newest = (sa.select(sa.func.max(table.c.position)) for table in (self.entries, self.pages.table))
+        late = any(found is not None and found >= position for found in map(connection.scalar, newest))
         if late:
-            self.pages.forget(changes.connection, position)
+            self.pages.forget(connection, position)
         return late
 
     def _keep(self, connection: Connection, boards: Iterable[int], position: int) -> None:
         """Keep a page of each of these boards as it stands."""
-        self.pages.keep(
-            connection, ((each, self.pages.make(connection, self.totals, each, position)) for each in boards)
-        )
+        pages = [(board, self.pages.make(connection, self.totals, board, position)) for board in boards]
+        self.pages.keep(connection, pages)
 
     def settle(self, connection: Connection) -> None:
         """Compute the totals of all boards from the ledger."""
@@ -207,8 +208,10 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             return entries
         table = self.entries.c
         first = connection.scalar(sa.select(sa.func.max(table.number)).where(table.position == since))
-        after = 0 if first is None else first + 1
-        return [entry._replace(position=since, number=after + place) for place, entry in enumerate(entries)]
+        free = count(0 if first is None else first + 1)
+        return [
+            each if each.position >= since else each._replace(position=since, number=next(free)) for each in entries
+        ]
 
     def _write(self, entries: Sequence[Entry], connection: Connection) -> None:
         if not entries:

@@ -25,7 +25,7 @@ PAGE: Final = 5_000
 class Pledges(Projection, name="pledges"):
     """Every pledge; a streak is a fold over its checked-in days, computed anew whenever one is added."""
 
-    weight = 5
+    weight = 3
 
     def define(self) -> None:
         """One row per pledge, and one per checked-in day of the promise that stands."""

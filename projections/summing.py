@@ -1,4 +1,4 @@
-"""Summing up the whole score ledger at once: read in order of supporter, so that it takes no memory for supporters."""
+"""Summing up the whole score ledger at once: read in order, so that it takes no memory for supporters."""
 
 import functools
 from collections import defaultdict
@@ -15,84 +15,108 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 from sqlalchemy.types import NullType
 
-from projections.boards import Key, counted_on
+from projections.boards import Key, board_id, counted_on, places, windows
 from projections.ledger import read_ids
 
 PAGE: Final = 5_000
-CIRCUMSTANCES: Final = 50_000
-"""How many different circumstances are summed up apart before they are put to their boards."""
+REMEMBERED: Final = 16_384
+WINDOW_BITS: Final = 32
 
-_json = msgspec.json.Decoder(list[str])
+Conditions = Sequence[sa.ColumnElement[bool]]
+
+_ids = msgspec.json.Decoder(list[str])
+
+
+def of_supporters(connection: Connection, entries: Table, standing: Conditions) -> Iterator[tuple[int, UUID, int]]:
+    """Yield (number of board, supporter, hundredths of points) for all boards on which supporters stand."""
+    numbers = _Numbers()
+    rows = _rows(connection, entries, standing, "supporter", "campaign", "chapters", "day", "points")
+    for supporter, own in groupby(rows, key=itemgetter(0)):
+        points_on: dict[int, int] = {}
+        for _, campaign, chapters, day, points in own:
+            for board in numbers.boards(campaign, chapters, day):
+                points_on[board] = points_on.get(board, 0) + points
+        person = _id(supporter)
+        for board, points in points_on.items():
+            yield board, person, points
+
+
+class _Numbers:
+    """Finds the numbers of boards by small numbers for places and windows, which are quick to look up."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, UUID], int] = {}
+        self._windows: dict[tuple[str, date], int] = {}
+        self._boards: dict[int, int] = {}
+        self._of_circumstances = functools.lru_cache(maxsize=REMEMBERED)(self._number_places)
+        self._of_day = functools.lru_cache(maxsize=REMEMBERED)(self._number_windows)
+
+    def boards(self, campaign: Any, chapters: Any, day: Any) -> Iterator[int]:  # noqa: ANN401 - as the driver gives them
+        """Yield the numbers of the boards on which a supporter gets points of these circumstances."""
+        boards, of_day = self._boards, self._of_day(day)
+        for place, own in self._of_circumstances(campaign, chapters):
+            for window, number in of_day:
+                key = own | number
+                board = boards.get(key)
+                if board is None:
+                    board = boards[key] = board_id((*place, *window))
+                yield board
+
+    def _number_places(self, campaign: Any, chapters: Any) -> list[tuple[tuple[str, UUID], int]]:  # noqa: ANN401
+        person = UUID(int=1)
+        own = places(person, campaign and _id(campaign), _chapters(chapters), None)
+        found = [(scope, scope_id) for scope, scope_id, entity in own if entity == person]
+        return [(place, self._places.setdefault(place, len(self._places)) << WINDOW_BITS) for place in found]
+
+    def _number_windows(self, day: Any) -> list[tuple[tuple[str, date], int]]:  # noqa: ANN401
+        return [(each, self._windows.setdefault(each, len(self._windows))) for each in windows(_day(day))]
 
 
 @dataclass
-class Sums:
-    """What boards come to: ``entries`` that count on each, and the points of ``teams`` by (number of board, team)."""
+class Others:
+    """What else boards come to: ``entries`` that count on each, and points of ``teams`` by (number of board, team)."""
 
     entries: defaultdict[Key, int] = field(default_factory=lambda: defaultdict(int))
     teams: defaultdict[tuple[int, UUID], int] = field(default_factory=lambda: defaultdict(int))
 
-    def add(self, found: dict[Any, list[int]]) -> None:
-        """Take in by circumstances (how many entries, how many points), and forget them."""
-        for circumstances, (number, points) in found.items():
-            for key, board, team in _counted_on(*circumstances):
-                self.entries[key] += number
-                if team is not None:
-                    self.teams[board, team] += points
-        found.clear()
+
+def of_others(connection: Connection, entries: Table, standing: Conditions) -> Others:
+    """Return the entries that count on all boards, and the points of the teams."""
+    found = Others()
+    circumstances = ("campaign", "chapters", "partnership", "day")
+    number, points = sa.func.count(), sa.cast(sa.func.sum(entries.c.points), sa.BigInteger)
+    grouped = [entries.c[name] for name in circumstances]
+    raw = (sa.type_coerce(column, NullType()).label(column.name) for column in grouped)
+    query = sa.select(*raw, number, points).where(*standing).group_by(*grouped)
+    for campaign, chapters, partnership, day, count, sums in _each(connection, query):
+        for key, board, team in counted_on(
+            campaign and _id(campaign), _chapters(chapters), partnership and _id(partnership), _day(day)
+        ):
+            found.entries[key] += count
+            if team is not None:
+                found.teams[board, team] += sums
+    return found
 
 
-def supporters(
-    connection: Connection, entries: Table, standing: Sequence[sa.ColumnElement[bool]], sums: Sums
-) -> Iterator[tuple[int, UUID, int]]:
-    """Yield (number of board, supporter, hundredths of points); at the end ``sums`` has the rest."""
-    found: dict[Any, list[int]] = {}
-    for supporter, rows in groupby(_rows(connection, entries, standing), key=itemgetter(0)):
-        points_on: dict[int, int] = {}
-        for _, campaign, chapters, partnership, day, points in rows:
-            circumstances = (campaign, chapters, partnership, day)
-            for board in _own_boards(*circumstances):
-                points_on[board] = points_on.get(board, 0) + points
-            if circumstances in found:
-                both = found[circumstances]
-                both[0] += 1
-                both[1] += points
-            else:
-                found[circumstances] = [1, points]
-        key = _id(supporter)
-        yield from ((board, key, points) for board, points in points_on.items())
-        if len(found) > CIRCUMSTANCES:
-            sums.add(found)
-    sums.add(found)
-
-
-def _rows(connection: Connection, entries: Table, standing: Sequence[sa.ColumnElement[bool]]) -> Iterator[Any]:
-    """Yield (supporter, campaign, chapters, partnership, day, points) as the driver gives them."""
-    names = ("supporter", "campaign", "chapters", "partnership", "day", "points")
+def _rows(connection: Connection, entries: Table, standing: Conditions, *names: str) -> Iterator[Any]:
+    """Yield columns as the driver gives them, in order of the first of them."""
     raw = (sa.type_coerce(entries.c[name], NullType()).label(name) for name in names)
-    query = sa.select(*raw).where(*standing).order_by(entries.c.supporter)
+    return _each(connection, sa.select(*raw).where(*standing).order_by(entries.c[names[0]]))
+
+
+def _each(connection: Connection, query: sa.Executable) -> Iterator[Any]:
     with connection.execute(query, execution_options={"yield_per": PAGE}) as result:
         yield from result
 
 
-@functools.lru_cache(maxsize=65_536)
-def _counted_on(
-    campaign: UUID | str | None, chapters: str | None, partnership: UUID | str | None, day: date | str
-) -> Sequence[tuple[Key, int, UUID | None]]:
-    """Return on which boards points count whose circumstances are as the driver gave them."""
-    return counted_on(
-        campaign and _id(campaign),
-        read_ids(_json.decode(chapters) if chapters else None),
-        partnership and _id(partnership),
-        day if isinstance(day, date) else date.fromisoformat(day),
-    )
-
-
-@functools.lru_cache(maxsize=65_536)
-def _own_boards(*circumstances: Any) -> tuple[int, ...]:  # noqa: ANN401 - as the driver gave them
-    """Return the numbers of the boards on which the supporter gets the points."""
-    return tuple(board for _, board, team in _counted_on(*circumstances) if team is None)
+@functools.lru_cache(maxsize=REMEMBERED)
+def _chapters(given: str | None) -> tuple[UUID, ...]:
+    return read_ids(_ids.decode(given)) if given else ()
 
 
 def _id(given: UUID | str) -> UUID:
     return given if isinstance(given, UUID) else UUID(given)
+
+
+def _day(given: date | str) -> date:
+    return given if isinstance(given, date) else date.fromisoformat(given)

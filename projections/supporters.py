@@ -40,7 +40,7 @@ PRESENT: Final = Which()
 class Supporters(Projection, name="supporters"):
     """Every supporter. An erased one stays as a number with the counts, without anything personal or public."""
 
-    weight = 3
+    weight = 2
 
     def define(self) -> None:
         """One row per supporter, per topic of consent, and per membership that stands."""

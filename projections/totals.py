@@ -18,7 +18,7 @@ from history.statements import Shape, insert, run, select_among, upsert
 from history.tables import BigInt
 from projections.boards import Board, Key, Points, board_id
 from projections.projection import Projection
-from projections.summing import PAGE, Sums, supporters
+from projections.summing import PAGE, of_others, of_supporters
 
 Amounts = Mapping[tuple[int, UUID], int]
 """By the number of a board and who stands there."""
@@ -85,6 +85,7 @@ class Totals:
         changed = [(*key, number) for key, number in counts.items() if number]
         if changed:
             upsert(self.counts, Shape(adds=("entities",)), dialect).execute(connection, changed)
+        if any(number < 0 for *_, number in changed):
             connection.execute(self.counts.delete().where(self.counts.c.entities == 0))
         return self._counting(connection, entries) if entries else {}
 
@@ -128,17 +129,17 @@ class Totals:
         dialect = connection.dialect
         for table in (self.totals, self.counts, self.boards):
             connection.execute(table.delete())
-        sums = Sums()
         write = insert(self.totals, ("board", "entity", "points"), dialect)
-        rows = supporters(connection, entries, standing, sums)
+        rows = of_supporters(connection, entries, standing)
         while page := list(islice(rows, PAGE)):
             write.execute(connection, page)
-        if not sums.entries:
+        others = of_others(connection, entries, standing)
+        if not others.entries:
             return
-        if sums.teams:
-            write.execute(connection, ((board, team, points) for (board, team), points in sums.teams.items()))
+        if others.teams:
+            write.execute(connection, ((board, team, points) for (board, team), points in others.teams.items()))
         names = ("id", "scope", "scope_id", "window", "window_start", "entries")
-        boards = ((board_id(key), *key, number) for key, number in sums.entries.items())
+        boards = ((board_id(key), *key, number) for key, number in others.entries.items())
         insert(self.boards, names, dialect).execute(connection, boards)
         board, points = self.totals.c.board, self.totals.c.points
         counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
