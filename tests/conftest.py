@@ -55,13 +55,13 @@ def shared_data() -> Path:
     return _SHARED_DATA
 
 
-LONGEST = ("test_real_input.py", "test_crashes.py", "test_story.py", "test_writer.py")
-BY_DATABASE = LONGEST[:2]
+LONGEST = ("test_real_input.py", "test_crashes.py", "test_killing.py", "test_story.py", "test_writer.py")
+BY_DATABASE = LONGEST[:3]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Let each worker take whole files, the longest first; the two longest on two databases count as four files."""
+    """Let each worker take whole files, the longest first; the three longest on two databases count as six files."""
     for item in items:
         database = re.search(r"sqlite|postgresql", item.name) if item.path.name in BY_DATABASE else None
         item.add_marker(pytest.mark.xdist_group(f"{item.path}{database[0] if database else ''}"))
