@@ -133,8 +133,7 @@ class Campaigns(Projection, name="campaigns"):
 
     def asks_of(self, connection: Connection, campaigns: Sequence[UUID]) -> Sequence[Any]:
         """Return the asks of the campaigns, in the order in which they were added."""
-        known = self.asks.c.statement.is_not(None)  # as of a time, a pledge may have happened before its ask was added
-        query = sa.select(self.asks).where(self.asks.c.campaign.in_(campaigns), known)
+        query = sa.select(self.asks).where(self.asks.c.campaign.in_(campaigns))
         return connection.execute(query.order_by(self.asks.c.campaign, self.asks.c.number)).all()
 
     def framings_of(self, connection: Connection, campaigns: Sequence[UUID]) -> Sequence[Any]:

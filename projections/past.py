@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,15 @@ from projections.retained import Retained, spacing
 Kinds = Sequence[type[Projection]]
 
 KEPT: Final = 8
+BEGUN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
+    "campaigns": [("campaigns", "state"), ("asks", "statement")],
+    "chapters": [("chapters", "state")],
+    "policies": [("policies", "title")],
+    "officials": [("officials", "name")],
+    "supporters": [("supporters", "registered_at")],
+    "partnerships": [("partnerships", "state"), ("deliverables", "title")],
+}
+"""By read model, the tables with the column that is given when what a row tells of begins."""
 
 
 def happened_by(moment: datetime) -> sa.ColumnElement[bool]:
@@ -29,6 +38,14 @@ def happened_by(moment: datetime) -> sa.ColumnElement[bool]:
         first.c.stream_id == events.c.stream_id, first.c.version == 1, first.c.occurred_at <= moment
     )
     return sa.and_(events.c.occurred_at <= moment, sa.or_(events.c.version == 1, begun))
+
+
+def leave_out(connection: Connection, models: Sequence[Projection]) -> None:
+    """Take out what something happened to by a time, but which had not begun itself: nobody could say what it is."""
+    for model in models:
+        for table, column in BEGUN.get(model.name, ()):
+            rows: sa.Table = getattr(model, table)
+            connection.execute(rows.delete().where(rows.c[column].is_(None)))
 
 
 @dataclass
@@ -111,6 +128,8 @@ class Past:
                 retained.keep(kinds, reached, head, connection)
                 kept = reached
             connection.begin()
+        if by is not None:
+            leave_out(connection, models)
         connection.commit()
         if retained and kept > after:
             retained.tidy()
