@@ -43,6 +43,8 @@ SHORT: Final = 100_000
 LONG: Final = 1_000_000
 LONGEST: Final = 5_000_000
 SAMPLE: Final = 3_000
+FEW: Final = 100
+"""So many the library sends at a time without waiting for the server for ever."""
 WRITABLE: Final = {Pledge.Made.TOPIC, Pledge.CheckedIn.TOPIC, Pledge.Kept.TOPIC}
 EVEN: Final = 0.8
 """A rate that is within a fifth of another is at least so many times it."""
@@ -133,7 +135,9 @@ def library_store(url: str, rows: Sequence[Row]) -> Library:
             event, _ = mapper.decode(named["topic"], named["data"], named["stream_id"], named["version"])
             vars(event).update(timestamp=named["occurred_at"], note=None)
             chosen.append(event)
-    application.recorder.insert_events([application.mapper.to_stored_event(event) for event in chosen])
+    for start in range(0, SAMPLE, FEW):
+        part = chosen[start : start + FEW]
+        application.recorder.insert_events([application.mapper.to_stored_event(event) for event in part])
     return application
 
 
