@@ -19,9 +19,9 @@ from fastapi.testclient import TestClient
 
 from api.accounts import Role
 from api.app import create_app
-from api.bootstrap import PROJECTIONS, Groundswell, kinds, open_groundswell
+from api.bootstrap import PAST, PROJECTIONS, Groundswell, kinds, open_groundswell
 from api.settings import Settings
-from domain.kernel import Actor, identify, now
+from domain.kernel import ERASED, Actor, identify, now
 from history import masterkey
 from history.checkpoints import open_receipt
 from history.envelope import Envelope, new_id
@@ -31,11 +31,15 @@ from history.verify import verify_store
 from notifications.outbox import thaw
 from notifications.service import Notifications
 from notifications.tables import mail_tokens, outbox
+from projections.actions import Actions
 from projections.boards import Board, Scope
 from projections.campaigns import Campaigns
 from projections.leaderboards import Leaderboards
+from projections.pledges import Pledges
 from projections.rebuild import compare, rebuild
+from projections.supporters import Supporters
 from projections.timeline import Timeline
+from projections.views import AsOf
 from tests.support.cli import Cli
 from tests.support.mails import MONDAY, MailSettings
 from tests.support.movement import contents
@@ -47,6 +51,9 @@ ANNA: Final = identify("supporter", "anna")
 BEFORE: Final = MONDAY - timedelta(days=12)
 FIELDS: Final = ("email", "name", "amended", "display", "pledge", "changed", "renewed", "check_in", "action")
 """What Anna gives: one word that stands nowhere else in each."""
+
+PERSONAL: Final = (Supporters, Pledges, Actions)
+"""The read models that hold what people gave."""
 
 TITLE: Final = f"Listening {uuid.uuid4()}"
 
@@ -223,6 +230,7 @@ def test_nothing_is_left_of_an_erased_person_and_everything_else_is_as_it_was(
     folders: list[Path],
     words: Words,
     sink: Sink,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tell(groundswell, words)
     checkpoints = [groundswell.checkpoints.make()]
@@ -231,6 +239,7 @@ def test_nothing_is_left_of_an_erased_person_and_everything_else_is_as_it_was(
     sought = {field: word.encode() for field, word in words.items()} | {"title": TITLE.encode()}
     is_sqlite = groundswell.engine.database.is_sqlite
     stored, counted = secrets(groundswell), totals(groundswell)
+    states = keep_states_of_the_past(groundswell, monkeypatch)
 
     # What is searched for can be found before, and what is not personal is found before and after.
     assert all(word in opened_texts(groundswell) for word in words.values())
@@ -253,9 +262,28 @@ def test_nothing_is_left_of_an_erased_person_and_everything_else_is_as_it_was(
     assert in_tables(groundswell.engine.database, stored) == {}
     assert not is_sqlite or in_files(folders, stored) == {}
     assert totals(groundswell) == counted
+    assert all(path.exists() for path in states)
+    assert nobody_opens_the_past(groundswell)
     checkpoints.append(groundswell.checkpoints.make())
     all_proofs_hold(groundswell, checkpoints)
     everything_is_computed_again(groundswell)
+
+
+def keep_states_of_the_past(groundswell: Groundswell, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Have states of the read models that hold what is Anna's kept in files; return them."""
+    monkeypatch.setattr("projections.retained.CLOSEST", 4)
+    with groundswell.reader.open(PERSONAL, AsOf(groundswell.engine.log.head())):
+        pass
+    found = list((groundswell.settings.data_dir / PAST).rglob("*.sqlite3"))
+    assert found
+    return found
+
+
+def nobody_opens_the_past(groundswell: Groundswell) -> bool:
+    """Whether Anna's name of before is erased, as of a point whose state was kept."""
+    with groundswell.reader.open(PERSONAL, AsOf(19)) as views:
+        row = views[Supporters].several(views.connection, [ANNA])[ANNA]
+        return row.name is not None and views.open([row.name]) == [ERASED]
 
 
 def all_proofs_hold(groundswell: Groundswell, checkpoints: list[Any]) -> None:
