@@ -184,3 +184,10 @@ def test_nobody_waits_for_a_read_model_that_stands_still_in_trouble(
     store.catch_up()
     assert store.reader.wait(5, seconds=3_600) is False
     assert store.reader.wait(0, seconds=3_600) is True
+
+
+def test_nobody_waits_for_what_is_not_recorded(store: Store) -> None:
+    store.run("supporters.register", supporter="anna")
+    store.catch_up()
+    assert store.reader.wait(1, seconds=3_600) is True
+    assert store.reader.wait(2, seconds=3_600) is False
