@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,6 +12,9 @@ from sqlalchemy import Connection
 from projections.boards import NOWHERE, Board, Scope, Standing, Window, number
 from projections.leaderboards import Leaderboards
 from projections.ledger import hundredths
+
+HEAD: Final = 50
+"""How many of a board's first standings in the past are looked at before its ledger is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ def reasons(connection: Connection, model: Leaderboards, board: Board, entity: U
     """Return why one stands where they do on a board, now or as of a position.
 
     Among equals of the next higher, or next lower, points the first by id is compared with. The cost is that of the
-    entries of the two; as of a position the neighbours are found by summing the board's ledger.
+    entries of the three; as of a position also of summing the board's ledger, for whoever is not among its first.
     """
     mine = by_topic(connection, model, board, entity, by)
     standing = model.standing(connection, board, entity, by=by)
@@ -124,23 +128,37 @@ def _differences(mine: Sequence[TopicPoints], theirs: Sequence[TopicPoints]) -> 
 
 
 class _Neighbours:
-    """Finds the next standing with more points, and with fewer, on one board."""
+    """Finds the next standing with more points, and with fewer, on one board.
+
+    In the past they are looked for at the head of the board, which is read quickly, and by summing the ledger if they
+    are not there.
+    """
 
     def __init__(self, connection: Connection, model: Leaderboards, board: Board, by: int | None) -> None:
         self._connection, self._model, self._board, self._by = connection, model, board, by
-        self._sums = self._totals() if by is None else self._ledger(by)
+        self._head = [] if by is None else model.top(connection, board, limit=HEAD, by=by)
 
     def above(self, standing: Standing) -> Standing | None:
         """Return the first of those with the next higher points."""
+        if standing in self._head:
+            higher = [each for each in self._head if each.rank < standing.rank]
+            return next((each for each in higher if each.rank == higher[-1].rank), None)
         points = self._sums.c.points
         query = sa.select(sa.func.min(points)).where(points > hundredths(standing.points))
         return self._first(self._connection.scalar(query))
 
     def below(self, standing: Standing) -> Standing | None:
         """Return the first of those with the next lower points."""
+        lower = next((each for each in self._head if each.rank > standing.rank), None)
+        if standing in self._head and (lower or len(self._head) < HEAD):
+            return lower
         points = self._sums.c.points
         query = sa.select(sa.func.max(points)).where(points < hundredths(standing.points), points > 0)
         return self._first(self._connection.scalar(query))
+
+    @cached_property
+    def _sums(self) -> sa.Subquery:
+        return self._totals() if self._by is None else self._ledger(self._by)
 
     def _first(self, points: int | None) -> Standing | None:
         if points is None:

@@ -11,6 +11,7 @@ import pytest
 
 from domain.kernel import identify
 from history.tables import events
+from projections import explaining
 from projections.boards import Board, Scope, Standing, Window
 from projections.explaining import Reasons, by_topic, reasons
 from projections.leaderboards import Leaderboards
@@ -149,7 +150,11 @@ def test_equal_means_share_a_rank(store: Store) -> None:
     assert ranks[identify("chapter", "new")] == ranks[identify("chapter", "newer")]
 
 
-def test_as_of_a_position_equals_a_store_that_was_only_given_so_many_events(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", [1, 3, 50])
+def test_as_of_a_position_equals_a_store_that_was_only_given_so_many_events(
+    store: Store, tmp_path: Path, head: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "HEAD", head)
     dice = random.Random(5)
     positions = [dice.randrange(store.head // 2, store.head) for _ in range(2)] + [store.head - 1]
     for number, position in enumerate(positions):
