@@ -6,7 +6,7 @@ goes to a scratch database of its own, so that memory stays bounded however many
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -234,7 +234,7 @@ class _Fold:
         topics = {row.event: row.topic for row in rows if row.of is None}
         found: Counter[str] = Counter()
         for row in rows:
-            if row.points and self._counts(read_happening(row)):
+            if row.points and self._counts(row.campaign, row.chapters or ()):
                 found[topics[row.of or row.event]] += row.points
         return found
 
@@ -247,7 +247,7 @@ class _Fold:
             if happening.topic in TAKES_BACK:
                 capped.pop(happening.stream, None)
             for where, of, points in scorer.score(happening):
-                if not self._counts(where):
+                if not self._counts(where.campaign, map(str, where.chapters)):
                     continue
                 if points:
                     found[topics[of or where.event]] += points
@@ -255,13 +255,13 @@ class _Fold:
                     capped[where.stream] += self._rules.points.get(where.topic, 0) - points
         return found, sum(capped.values())
 
-    def _counts(self, where: Happening) -> bool:
-        """Whether points count on the board."""
+    def _counts(self, campaign: UUID | None, chapters: Iterable[str]) -> bool:
+        """Whether points count on the board; chapters as the ledger has them written."""
         match self._board.scope:
             case Scope.CAMPAIGN:
-                return where.campaign == self._board.scope_id
+                return campaign == self._board.scope_id
             case Scope.CHAPTER:
-                return self._board.scope_id in where.chapters
+                return str(self._board.scope_id) in chapters
             case _:
                 return True
 
