@@ -51,13 +51,16 @@ class Loop:
                 failures = 0
             except Unavailable as error:
                 failures += 1
-                log.warning("The %s wait: %s", self.name, error)
+                log.warning("Waiting with the %s: %s", self.name, error)
             except Exception:
                 failures += 1
-                log.exception("The %s stumbled and try again", self.name)
-            self._stopping.wait(pause(failures) if failures else GATHER_SECONDS)
-            if not failures:
-                self._wake.wait(IDLE_SECONDS)
+                log.exception("A fault in the %s; trying again", self.name)
+            self._rest(failures)
+
+    def _rest(self, failures: int) -> None:
+        """Rest for a moment, so that nothing spins; then until woken, or for as long as is to be rested."""
+        if not self._stopping.wait(IDLE_SECONDS if failures else GATHER_SECONDS):
+            self._wake.wait(pause(failures))
 
 
 def pause(failures: int) -> float:
