@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append, boards, importing, lone, memory, snapshots, verifying, web
+from benchmarks import append, boards, importing, lone, memory, past, snapshots, verifying, web
 from benchmarks.measure import HEAD, RUNS, Result, machine
 
 BENCHMARKS = {
@@ -16,6 +16,7 @@ BENCHMARKS = {
     "memory": memory.run,
     "snapshots": snapshots.run,
     "boards": boards.run,
+    "past": past.run,
 }
 ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql}
 """What takes too long to be run every time."""

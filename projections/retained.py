@@ -27,7 +27,7 @@ from projections.projection import Projection
 
 Kinds = Sequence[type[Projection]]
 
-CLOSEST: Final = 1_024
+CLOSEST: Final = 4_096
 """How many positions lie between two states, at least."""
 MOST: Final = 64
 """How many states are kept of the same read models, at most."""
@@ -116,6 +116,8 @@ class Retained:
         path = Path(name)
         try:
             with closing(sqlite3.connect(path)) as file:
+                file.execute("PRAGMA synchronous = OFF")  # what a crash spoils, the digest finds
+                file.execute("PRAGMA journal_mode = OFF")
                 _driver(state).backup(file)
             path.replace(folder / f"{position}-{self._digest(position, path)}{SUFFIX}")
         finally:

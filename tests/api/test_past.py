@@ -277,11 +277,8 @@ def test_every_route_answers_at_every_point_of_a_movement_in_which_anything_happ
     pledges = [f"/campaigns/{one}/asks/{ask}/pledges" for one in CAMPAIGNS for ask in ("once", "daily")]
     for _ in range(4):
         moment = (START + timedelta(hours=dice.choice([dice.randrange(-48, 1), dice.randrange(500)]))).isoformat()
-        for point in (
-            {"as_of": dice.randrange(head)},
-            {"occurred_by": moment},
-            {"as_of": head // 2, "occurred_by": moment},
-        ):
+        points: list[dict[str, str]] = [{"as_of": str(dice.randrange(head))}, {"occurred_by": moment}]
+        for point in (*points, {"as_of": str(head // 2), "occurred_by": moment}):
             for path in (*LISTS, *ALONE):
                 answer = api.client.get(f"/api/v1{path}", params=point, headers=headers)
                 assert answer.status_code == 200, (path, point, answer.text)

@@ -265,8 +265,8 @@ def test_a_replay_goes_on_from_any_page(tmp_path: Path) -> None:
 
 
 def test_states_lie_closer_where_they_are_small_and_the_history_is_short() -> None:
-    assert spacing(1_000, 1) == 1_024
-    assert spacing(50_000, 2**20) == 1_024
+    assert spacing(1_000, 1) == 4_096
+    assert spacing(50_000, 2**20) == 4_096
     assert spacing(1_000_000, 2**20) == 16_384
     assert spacing(1_000_000, 2**27) == 2**19
     for head in (0, 1_000, 10**5, 10**7):
