@@ -60,7 +60,7 @@ def documents(text: str) -> list[Any]:
 @pytest.mark.timeout(180)
 def test_the_story_of_the_readme(tmp_path: Path) -> None:
     blocks = steps()
-    assert list(blocks) == ["Set up", "Launch", "Pledge", "Board", "Digest", "Replay"]
+    assert list(blocks) == ["Set up", "Launch", "Pledge", "Board", "Past", "Digest", "Replay"]
     script = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\nset -eu\n"
     script += "".join(f"echo '{MARK}'\n{block}" for block in blocks.values())
     script = script.replace("8321", str(free_port()))
@@ -82,7 +82,7 @@ def test_the_story_of_the_readme(tmp_path: Path) -> None:
             timeout=150,
         )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    _, _, launch, pledge, board, digest, replay = ran.stdout.split(MARK)
+    _, _, launch, pledge, board, past, digest, replay = ran.stdout.split(MARK)
 
     assert documents(launch)[-1] == {
         "lines": 8, "accepted": 8, "repeated": 0, "rejected": 0, "first_position": 1, "last_position": 8,
@@ -97,6 +97,10 @@ def test_the_story_of_the_readme(tmp_path: Path) -> None:
     )
     assert explained["points"] == 1
     assert [e["topic"] for e in explained["entries"]] == ["pledges.Made"]
+    then, changed = documents(past)
+    assert then["counts"]["made"] == 0
+    (campaign,) = changed["campaigns"]
+    assert campaign["changes"]["made"] == {"from": 0, "to": 2}
     assert "Ten minutes of listening" in digest
     to_ana = [message for message in sink.messages if "ana@example.org" in message["To"]]
     assert len(to_ana) == 1, digest + ran.stderr
