@@ -99,11 +99,6 @@ class Pages:
         standings = [(entity.hex(), points) for entity, points in _STANDING.iter_unpack(row.standings)]
         return Page(row.position, standings, list(_COUNT.iter_unpack(row.counts)))
 
-    def last(self, connection: Connection) -> int | None:
-        """Return the last position of which there is a page."""
-        found: int | None = connection.scalar(sa.select(sa.func.max(self.table.c.position)))
-        return found
-
     def forget(self, connection: Connection, position: int) -> None:
         """Drop the pages from a position on; no board has all that it should have then."""
         page = self.table.c.position
