@@ -130,19 +130,23 @@ def discard_(*, projection: str, positions: tuple[int, ...], yes: bool, as_json:
     with console.opened() as groundswell:
         found = [one for one in parked(groundswell.runner, [projection]) if not positions or one.position in positions]
         if found:
-            console.confirm(f"Give up {len(found):,} parked events of {projection}?", yes=yes)
+            console.confirm(f"Give up {_events(len(found), 'parked ')} of {projection}?", yes=yes)
         count = discard(groundswell.runner, kind, positions)
         left = len(parked(groundswell.runner, [projection]))
     if as_json:
         console.print_json({"projection": projection, "discarded": count, "waiting": left})
         return console.DONE
     if count:
-        console.say(f"{count:,} events given up; “groundswell rebuild {projection}” would bring them back.")
+        console.say(f"{_events(count)} given up until a “groundswell rebuild {projection}”.")
     else:
         console.say(f"No event is parked for {projection}.")
     if left:
-        console.say(f"{left:,} still wait; “groundswell parked retry {projection}” applies them.")
+        console.say(f"{_events(left)} still parked; “groundswell parked retry {projection}” applies what can be.")
     return console.DONE
+
+
+def _events(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}event{'' if count == 1 else 's'}"
 
 
 COMMANDS = {"rebuild": rebuild_, "parked": parked_}
