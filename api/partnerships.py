@@ -49,7 +49,7 @@ class Deliverable(BaseModel):
 
 
 class Partnership(BaseModel):
-    """A partnership with the pledges that came by its referral code; its terms are shown to staff only."""
+    """A partnership with the pledges that came by its referral code, and their address; terms are for staff only."""
 
     id: UUID
     reference: str | None
@@ -67,6 +67,7 @@ class Partnership(BaseModel):
     ended_at: datetime | None
     deliverables: list[Deliverable]
     attributed: Counts
+    pledges: str
 
 
 class PartnershipList(BaseModel):
@@ -104,6 +105,7 @@ EXAMPLE: Final[dict[str, Any]] = {
         }
     ],
     "attributed": {"made": 18, "active": 12, "kept": 4, "lapsed": 1, "withdrawn": 1},
+    "pledges": "/api/v1/partnerships/e0a3c2b0-0c2f-5b1a-9d2e-3c8f4b7a6d66/pledges",
 }
 
 
@@ -112,13 +114,14 @@ def as_partnerships(opened: Views, rows: Sequence[Any], *, terms: bool) -> list[
     promised: defaultdict[UUID, list[Deliverable]] = defaultdict(list)
     for each in opened[Partnerships].deliverables_of(opened.connection, [row.id for row in rows]):
         promised[each.partnership].append(Deliverable.model_validate(each, from_attributes=True))
-    plain = Partnership.model_fields.keys() - {"deliverables", "attributed", "terms"}
+    plain = Partnership.model_fields.keys() - {"deliverables", "attributed", "pledges", "terms"}
     return [
         Partnership(
             **{name: getattr(row, name) for name in plain},
             terms=row.terms if terms else None,
             deliverables=promised[row.id],
             attributed=Counts(**counts(row)),
+            pledges=f"/api/v1/partnerships/{row.id}/pledges",
         )
         for row in rows
     ]

@@ -74,7 +74,9 @@ def test_whose_pledges_they_are_is_told_to_staff_only(api: Api) -> None:
 
 def test_attributed_pledges_of_a_partnership(api: Api) -> None:
     pledged(api)
-    counts = api.get("/partnerships/luna")["attributed"]
+    partnership = api.get("/partnerships/luna")
+    counts = partnership["attributed"]
+    assert len(read(api, partnership["pledges"])["pledges"]) == counts["made"]
     found = api.pages("/partnerships/luna/pledges", "pledges", role=Role.MANAGER, limit=1)
     assert len(found) == counts["made"] == 2
     assert {one["supporter"] for one in found} == {str(identify("supporter", name)) for name in ("s1", "s3")}

@@ -95,3 +95,52 @@ def test_what_was_taken_back_is_shown(api: Api) -> None:
     assert gone["entries"][1]["of"] == gone["entries"][0]["position"]
     then = api.get("/leaderboards/movement/entries/dora", {"as_of": before})
     assert (then["rank"], then["points"], then["as_of"]) == (4, 1, before)
+
+
+def test_the_place_above_says_what_is_missing_and_of_which_kind(api: Api) -> None:
+    score(api)
+    bert = api.get("/leaderboards/movement/entries/bert")
+    assert bert["topics"] == [
+        {"topic": "pledges.CheckedIn", "points": 2, "events": 1},
+        {"topic": "pledges.Made", "points": 1, "events": 1},
+    ]
+    above = bert["above"]
+    assert (above["rank"], above["name"], above["points"], above["difference"]) == (1, None, 5, 2)
+    assert above["topics"][0] == {
+        "topic": "pledges.CheckedIn", "mine": 2, "theirs": 4, "difference": 2, "my_events": 1, "their_events": 2,
+    }  # fmt: skip
+    assert (bert["below"]["rank"], bert["below"]["difference"]) == (4, -2)
+    cora = api.get("/leaderboards/movement/entries/cora")
+    assert (cora["rank"], cora["above"]["id"]) == (2, above["id"])
+    assert api.get("/leaderboards/movement/entries/anna")["above"] is None
+    api.run("supporters.set_visibility", supporter="anna", public=True)
+    assert api.get("/leaderboards/movement/entries/bert")["above"]["name"] == "Anna"
+
+
+def test_the_past_of_a_board_is_the_same_from_the_ledger_and_by_folding_anew(api: Api) -> None:
+    score(api)
+    api.run("scoring.publish", version=1, points={"pledges.CheckedIn": 3}, applies="to_all_history")
+    api.run("pledges.withdraw", campaign="c", ask="daily", supporter="anna")
+    head = api.groundswell.engine.log.head()
+    paths = [
+        "movement",
+        "chapters",
+        "chapters/lisbon",
+        "campaigns/c",
+        "movement/entries/bert",
+        "chapters/entries/lisbon",
+    ]
+    for position in (head, head - 1, head - 2, head - 4):
+        for path in paths:
+            ledger = api.get(f"/leaderboards/{path}", {"as_of": position})
+            folded = api.get(f"/leaderboards/{path}", {"as_of": position, "occurred_by": "2999-01-01T00:00:00Z"})
+            assert ledger.pop("evidence")["as_of"] == folded.pop("evidence")["as_of"] == position
+            assert ledger == folded
+
+
+def test_a_position_that_the_read_models_have_not_come_to_is_folded(sqlite_api: Api) -> None:
+    score(sqlite_api)
+    made = {"campaign": "c", "ask": "daily", "supporter": "dora", "on": "2026-04-01"}
+    position = sqlite_api.command("pledges.check_in", made, at="2026-04-01T20:00:00Z").json()["position"]
+    assert sqlite_api.get("/leaderboards/movement/entries/dora", {"as_of": position})["points"] == 3
+    assert sqlite_api.get("/leaderboards/movement/entries/dora")["points"] == 1

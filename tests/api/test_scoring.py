@@ -267,6 +267,14 @@ def test_what_is_wrong_is_said_in_one_line(cli: Cli, tmp_path: Path) -> None:
     assert cli("scoring", "preview", "-", "--chapter", "x", stdin=json.dumps(RULES).encode()).code == "chapter.unknown"
 
 
+@pytest.mark.parametrize("arguments", [["rules"], ["preview", "-"]])
+def test_without_a_store_it_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Cli(tmp_path)("scoring", *arguments, stdin=json.dumps(RULES).encode()).code == "store.missing"
+
+
 def test_it_says_how_many_newer_events_are_not_counted(sqlite_api: Api) -> None:
     score(sqlite_api)
     sqlite_api.command("supporters.register", {"supporter": "late"})
