@@ -172,11 +172,15 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             return set()
         happenings = list(Circumstances(self.circumstances, changes, facts).happenings(facts))
         ending = {happening.stream for happening in happenings if happening.topic in TAKES_BACK}
-        scorer = Scorer(self.rules_in_force(changes.connection), ending)
+        scorer = Scorer(self._rules_for(facts[0], changes.connection), ending)
         self._recall(scorer, happenings, changes.connection)
         entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
         self._write(entries, changes.connection)
         return set() if changes.bulk else self._count(entries, changes.connection)
+
+    def _rules_for(self, fact: Fact, connection: Connection) -> Rules:
+        """Return the rules that score a fact: those in force then, or published later for all history."""
+        return self.rules_in_force(connection, max(fact.position, self.since(connection)))
 
     def _recall(self, scorer: Scorer, happenings: Sequence[Happening], connection: Connection) -> None:
         """Fetch what the streams gave whose points are taken back, and how many points capped days already have."""

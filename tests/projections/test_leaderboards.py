@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.kernel import identify
+from domain.slices import Fact
 from projections.boards import Board, Scope, Standing, Window, window_end, window_start
+from projections.changes import Changes
 from projections.leaderboards import Leaderboards
 from projections.pages import Pages
 from projections.rebuild import compare, rebuild
+from projections.replay import scratch
 from projections.retaining import complete
 from projections.views import AsOf
 from tests.projections.scores import boards, scores
@@ -447,6 +450,38 @@ def test_the_past_of_a_large_board_is_found_from_its_pages(store: Store, monkeyp
         assert [model.top(views.connection, MOVEMENT, limit=1, by=by) for by in range(store.head + 1)] == tops
         positions = views.connection.scalars(sa.select(model.pages.table.c.position))
         assert len({each for each in positions if each > 0}) >= len(PEOPLE) * 8 // 4
+
+
+@pytest.mark.parametrize("applies", ["from_now", "to_all_history"])
+def test_an_event_that_was_parked_counts_in_the_past_as_well(
+    store: Store, monkeypatch: pytest.MonkeyPatch, applies: str
+) -> None:
+    monkeypatch.setattr(Pages, "EVERY", 2)
+    for name in PEOPLE:
+        store.run("pledges.make", **LISTEN, supporter=name)
+    store.run("scoring.publish", version=1, points={"pledges.Made": 2, "pledges.Kept": 5}, applies=applies)
+    for name in PEOPLE:
+        store.run("pledges.keep", **LISTEN, supporter=name)
+    facts = list(store.engine.log.follow())
+    parked = next(fact for fact in facts if fact.topic == "pledges.Made" and fact.event.person == supporter("ben"))
+    since = max(fact.position for fact in facts if fact.topic == "scoring.Published")
+
+    def boards_after(order: list[Fact]) -> list[list[Standing]]:
+        engine, model = scratch(), Leaderboards(1)
+        with engine.begin() as connection:
+            model.create(connection)
+            for fact in order:
+                changes = Changes(connection)
+                model.apply([fact], changes)
+                changes.flush()
+            start = since if applies == "to_all_history" else 0
+            found = [model.top(connection, MOVEMENT, by=by) for by in range(start, store.head + 1)]
+            assert found[-1] == model.top(connection, MOVEMENT)
+            assert len(found[-1]) == len(PEOPLE)
+        engine.dispose()
+        return found
+
+    assert boards_after([*(fact for fact in facts if fact is not parked), parked]) == boards_after(facts)
 
 
 def test_rebuilding_gives_the_same_boards(store: Store) -> None:
