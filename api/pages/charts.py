@@ -35,7 +35,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Mark:
-    """The milestones of one bucket; a setback only where nothing else was."""
+    """The milestones of one bucket that went well, or its setbacks."""
 
     x: float
     title: str
@@ -77,7 +77,7 @@ def chart(buckets: Sequence[Bucket], key: str, title: str, by: By, milestones: S
 
 
 def marks(buckets: Sequence[Bucket], by: By, milestones: Sequence[Milestone]) -> list[Mark]:
-    """Return a mark above each bucket in which there were milestones."""
+    """Return a mark above each bucket in which there were milestones, and one for its setbacks."""
     step = 100 / len(buckets)
     found: dict[int, list[Milestone]] = {index: [] for index in range(len(buckets))}
     index = 0
@@ -88,11 +88,12 @@ def marks(buckets: Sequence[Bucket], by: By, milestones: Sequence[Milestone]) ->
     return [
         Mark(
             x=round((index + 0.5) * step, 3),
-            title=f"{period(buckets[index], by)}: {' '.join(sentence(each) for each in of_bucket)}",
-            setback=all(each.setback for each in of_bucket),
+            title=f"{period(buckets[index], by)}: {' '.join(said)}",
+            setback=setback,
         )
         for index, of_bucket in found.items()
-        if of_bucket
+        for setback in (False, True)
+        if (said := [sentence(each) for each in of_bucket if each.setback is setback])
     ]
 
 
