@@ -154,9 +154,9 @@ class Runner:
         mine = checkpoints.c.live, checkpoints.c.name.in_([kind.name for kind in self.kinds])
         return connection.scalar(sa.select(sa.func.min(checkpoints.c.position)).where(*mine)) or 0
 
-    def awaited(self, connection: Connection, position: int) -> bool | None:
-        """Tell whether all live read models have come so far; None where those that have not stand still in trouble."""
-        mine = checkpoints.c.live, checkpoints.c.name.in_([kind.name for kind in self.kinds])
+    def awaited(self, connection: Connection, position: int, kinds: Sequence[type[Projection]]) -> bool | None:
+        """Tell whether these live read models have come so far; None where only trouble keeps them from it."""
+        mine = checkpoints.c.live, checkpoints.c.name.in_([kind.name for kind in kinds])
         late = sa.select(checkpoints.c.trouble).where(*mine, checkpoints.c.position < position)
         troubles = connection.scalars(late).all()
         return None if troubles and all(troubles) else not troubles

@@ -100,16 +100,18 @@ class Reader:
         """Forget what was folded as of some point."""
         self._past.close()
 
-    def wait(self, position: int, seconds: float = WAIT_SECONDS) -> bool:
-        """Wait until all live read models have come to the position; tell whether they have.
+    def wait(self, position: int, seconds: float = WAIT_SECONDS, kinds: Sequence[type[Projection]] = ()) -> bool:
+        """Wait until the live ones of ``kinds``, or all, have come to a position; tell whether they have.
 
         Nobody waits for what is not recorded yet, nor for a read model that stands still in trouble.
         """
         deadline = time.monotonic() + seconds
         while True:
             with self.runner.database.read() as connection:
-                come = self.runner.awaited(connection, position)
-                if come is not False or position > last_position(connection):
+                if not 0 < position <= last_position(connection):
+                    return position <= 0
+                come = self.runner.awaited(connection, position, kinds or self.runner.kinds)
+                if come is not False:
                     return bool(come)
             left = deadline - time.monotonic()
             if left <= 0:

@@ -113,7 +113,7 @@ def read_campaign(
 ) -> HTMLResponse:
     """One campaign; its form only in the present."""
     if thanks is not None:
-        stale = not store.reader.wait(thanks)
+        stale = not store.reader.wait(thanks, kinds=[Campaigns])
     form, thanked = NO_FORM | {"referral": ref}, thanks is not None
     return campaign_page(
         request, store, caller, campaign, stale=stale, lang=lang, form=form, thanks=thanked, as_of=as_of

@@ -145,6 +145,8 @@ def test_a_read_waits_for_a_position_and_says_when_it_is_stale(sqlite_api: Api) 
     fresh = api.client.get("/api/v1/chapters", headers={"X-Position-AtLeast": str(position)})
     assert fresh.headers["x-position"] == "1"
     assert "x-position-stale" not in fresh.headers
+    far = api.client.get("/api/v1/chapters", headers={"X-Position-AtLeast": str(10**30)})
+    assert (far.status_code, far.headers["x-position-stale"]) == (200, "true")
     odd = api.client.get("/api/v1/chapters", headers={"X-Position-AtLeast": "soon"})
     assert (odd.status_code, odd.json()["code"]) == (422, "request.invalid")
 

@@ -183,6 +183,7 @@ def test_nobody_waits_for_a_read_model_that_stands_still_in_trouble(
     break_anna(store)
     store.catch_up()
     assert store.reader.wait(5, seconds=3_600) is False
+    assert store.reader.wait(5, seconds=3_600, kinds=[Supporters]) is True
     assert store.reader.wait(0, seconds=3_600) is True
 
 
@@ -190,4 +191,6 @@ def test_nobody_waits_for_what_is_not_recorded(store: Store) -> None:
     store.run("supporters.register", supporter="anna")
     store.catch_up()
     assert store.reader.wait(1, seconds=3_600) is True
-    assert store.reader.wait(2, seconds=3_600) is False
+    for far in (2, 2**63, 10**30):
+        assert store.reader.wait(far, seconds=3_600) is False
+    assert store.reader.wait(-(10**30), seconds=3_600) is True
