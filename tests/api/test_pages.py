@@ -246,6 +246,7 @@ def test_naughty_strings_are_text_on_every_page_that_names_something(
     assert len(texts) > 440
     pages = ["/", "/timeline", "/boards/movement", "/boards/chapters", "/boards/partnerships", "/staff"]
     pages += ["/campaigns/w0", "/campaigns/w0?lang=es", "/boards/campaigns/w0", "/boards/chapters/w0"]
+    pages += ["/boards/movement/entries/w0", "/boards/chapters/entries/w0", "/boards/partnerships/entries/w0"]
     headers = {"Authorization": f"Bearer {groundswell.accounts.create_token('test', Role.MANAGER)[1]}"}
     run(groundswell, named("w0", "harmless"))
     usual = {path: Elements(browser.get(path, headers=headers).text).found for path in pages}

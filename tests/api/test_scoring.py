@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from api import scoring
 from api.accounts import Role
 from api.common import SESSION_COOKIE
 from tests.api.conftest import Api
@@ -119,6 +120,13 @@ def test_only_staff_may_weigh(sqlite_api: Api) -> None:
     ):
         answer = sqlite_api.client.post("/api/v1/scoring/preview", content=content, headers=headers)
         assert answer.json()["code"] == code
+
+
+def test_many_versions_of_the_rules_can_be_read(sqlite_api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "VERSIONS", 2)
+    for version in range(1, 6):
+        assert [one["version"] for one in sqlite_api.get("/scoring/rules")["rules"]] == [*range(version - 1, -1, -1)]
+        sqlite_api.run("scoring.publish", **RULES | {"version": version})
 
 
 def test_all_versions_of_the_rules_can_be_read(sqlite_api: Api) -> None:
