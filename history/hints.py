@@ -5,10 +5,10 @@ connection died or there is none, costs no more than that time.
 """
 
 import logging
-import select
+import selectors
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
@@ -27,53 +27,57 @@ class Hints:
 
     def __init__(self, database: Database, wake: Callable[[], Any]) -> None:
         self._database, self._wake = database, wake
-        self._stopped, self._stop = socket.socketpair()
         self._thread: threading.Thread | None = None
+        self._stop: socket.socket | None = None
 
     def start(self) -> None:
         """Begin to listen; on SQLite, which knows no hints, this does nothing."""
         if not self._database.is_sqlite:
-            self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+            stopped, self._stop = socket.socketpair()
+            self._thread = threading.Thread(target=self._run, args=[stopped], name="hints", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
         """Listen no more."""
-        self._stop.close()
-        if self._thread is not None:
+        if self._stop is not None and self._thread is not None:
+            self._stop.close()
             self._thread.join()
-            self._thread = None
-        self._stopped.close()
+            self._stop = self._thread = None
 
-    def _run(self) -> None:
-        failures, stopped = 0, False
-        while not stopped:
-            try:
-                with psycopg.connect(**_parameters(self._database), autocommit=True) as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    failures = 0
-                    self._wake()  # for what was missed until now
-                    stopped = self._listen(connection)
-            except psycopg.Error as error:
-                failures += 1
-                log.info("No hints for a while: %s", error)
-                stopped = self._is_stopped(min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures - 1, 10)))
+    def _run(self, stopped: socket.socket) -> None:
+        failures, over = 0, False
+        with stopped:
+            while not over:
+                try:
+                    with psycopg.connect(**_parameters(self._database), autocommit=True) as connection:
+                        connection.execute(f"LISTEN {CHANNEL}")
+                        failures = 0
+                        self._wake()  # for what was missed until now
+                        self._listen(connection, stopped)
+                        over = True
+                except psycopg.Error as error:
+                    failures += 1
+                    log.info("No hints for a while: %s", error)
+                    pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures - 1, 10))
+                    over = stopped in _ready([stopped], pause)
 
-    def _listen(self, connection: psycopg.Connection) -> bool:
-        """Wake for each hint; return when stopped, raise where the connection dies."""
-        while not self._is_stopped(None, connection):
+    def _listen(self, connection: psycopg.Connection, stopped: socket.socket) -> None:
+        """Wake for each hint until stopped; raise where the connection dies."""
+        while stopped not in _ready([stopped, connection]):
             connection.pgconn.consume_input()
             tokens = set()
             while hint := connection.pgconn.notifies():
                 tokens.add(hint.extra.decode())
             if tokens - {self._database.token}:
                 self._wake()
-        return True
 
-    def _is_stopped(self, seconds: float | None, connection: psycopg.Connection | None = None) -> bool:
-        """Wait for the time, or until the connection has something to say; tell whether it is time to stop."""
-        watched: list[Any] = [self._stopped] if connection is None else [self._stopped, connection]
-        ready, _, _ = select.select(watched, [], [], seconds)
-        return self._stopped in ready
+
+def _ready(watched: Sequence[Any], seconds: float | None = None) -> list[Any]:
+    """Wait until some of what has a file descriptor can be read, or for the time; return what can be."""
+    with selectors.DefaultSelector() as selector:
+        for each in watched:
+            selector.register(each, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in selector.select(seconds)]
 
 
 def _parameters(database: Database) -> dict[str, Any]:
