@@ -46,7 +46,7 @@ def test_every_award_in_a_movement_has_its_ground(store: Store) -> None:
     wander(store, steps=1_500)
     more = [{"award": "days", "title": "Days", "when": {"streak": 2}},
             {"award": "letters", "title": "Letters", "when": {"verified_actions": 1}}]  # fmt: skip
-    rules = {"version": 2, "points": {}, "awards": more, "applies": "to_all_history"}
+    rules: dict[str, Any] = {"version": 2, "points": {}, "awards": more, "applies": "to_all_history"}
     store.run("scoring.publish", **rules, at="2026-03-09T00:00:00Z")
     found = grounds(store)
     topics = {"keeper": "pledges.Kept", "days": "pledges.CheckedIn", "letters": "actions.Verified"}
