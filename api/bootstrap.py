@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 from api.accounts import Accounts
 from api.loop import Loop
+from api.retaining import BoardPages
 from api.settings import Settings
 from domain import (
     actions,
@@ -156,6 +157,7 @@ class Worker:
             Loop("read models", groundswell.runner.catch_up),
             Loop("reactions", groundswell.follow_up),
         )
+        self._pages = BoardPages(groundswell.runner)
         self._hints = Hints(groundswell.engine.database, self._hear)
 
     def start(self, *, follow: bool = True) -> None:
@@ -167,11 +169,13 @@ class Worker:
         self._groundswell.notifications.start()
         for loop in self._followers:
             loop.start()
+        self._pages.start()
         self._hints.start()
 
     def stop(self) -> None:
         """Finish what is at hand and stop."""
         self._hints.stop()
+        self._pages.stop()
         self._groundswell.notifications.stop()
         for loop in (*self._followers, self._housekeeping):
             loop.stop()

@@ -109,6 +109,7 @@ def build(database: Database, supporters: int) -> Leaderboards:
             sum_up(connection, model, board)
     for _ in walk(database, model, MOVEMENT):
         pass
+    database.scrub(list(model.metadata.tables))  # as it is some time after so much was written
     return model
 
 
