@@ -50,6 +50,7 @@ def test_bad_arguments_are_said_in_one_line(empty: Cli, arguments: list[str]) ->
     "arguments",
     [
         ["history"],
+        ["diff", "1"],
         ["rebuild"],
         ["verify"],
         ["keys"],
