@@ -1,10 +1,11 @@
 """What changed between two points of history, and which events did it: the read models as of both, side by side."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -89,8 +90,8 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
         then, now = before.point, after.point
         if then.position > now.position or _later(then.occurred_by, now.occurred_by):
             raise Invalid("history.backwards", "The first of the two points must be the earlier one.")
-        memberships, attributed = _memberships(before.views), _attributed(before.views, after.views)
-        happened = Happened(_between(reader, then, now), memberships, attributed)
+        attributed = _attributed(before.views, after.views)
+        happened = Happened(_between(reader, then, now), partial(_chapters_of, before.views), attributed)
         found: Json = {
             "from": _point(then),
             "to": _point(now),
@@ -176,12 +177,9 @@ def _between(reader: Reader, then: Point, now: Point) -> Iterator[Fact]:
     return reader.runner.log.follow(*where, new)
 
 
-def _memberships(views: Views) -> defaultdict[UUID, set[UUID]]:
+def _chapters_of(views: Views, supporter: UUID) -> set[UUID]:
     table = views[Chapters].memberships
-    found: defaultdict[UUID, set[UUID]] = defaultdict(set)
-    for row in views.connection.execute(sa.select(table.c.supporter, table.c.chapter)):
-        found[row.supporter].add(row.chapter)
-    return found
+    return set(views.connection.scalars(sa.select(table.c.chapter).where(table.c.supporter == supporter)))
 
 
 def _attributed(*points: Views) -> defaultdict[UUID, set[UUID]]:
@@ -196,18 +194,19 @@ def _attributed(*points: Views) -> defaultdict[UUID, set[UUID]]:
 class Happened:
     """The events between two points, by what they changed: ``by[name][subject]`` are positions.
 
-    ``memberships`` are the chapters of each supporter as of the first point: an erasure ends them without naming them.
+    ``chapters_of`` has the chapters of a supporter as of the first point: an erasure ends them without naming them.
     ``attributed`` are the partnerships that each pledge belongs to as of either point: its events do not name them.
     """
 
     def __init__(
         self,
         facts: Iterable[Fact],
-        memberships: defaultdict[UUID, set[UUID]],
+        chapters_of: Callable[[UUID], set[UUID]],
         attributed: defaultdict[UUID, set[UUID]],
     ) -> None:
         self.number = self.registered = self.erased = 0
         self.by: dict[str, dict[Subject, list[int]]] = defaultdict(lambda: defaultdict(list))
+        moved: defaultdict[UUID, dict[UUID, bool]] = defaultdict(dict)
         for fact in facts:
             self.number += 1
             match fact.event:
@@ -215,11 +214,12 @@ class Happened:
                     self.registered += 1
                 case Supporter.Erased():
                     self.erased += 1
-                    self._leave(fact, memberships[fact.stream])
+                    left = {chapter for chapter, joined in moved[fact.stream].items() if not joined}
+                    self._leave(fact, {*chapters_of(fact.stream), *moved[fact.stream]} - left)
                 case Supporter.ChapterJoined(chapter=chapter):
-                    memberships[fact.stream].add(chapter)
+                    moved[fact.stream][chapter] = True
                 case Supporter.ChapterLeft(chapter=chapter):
-                    memberships[fact.stream].discard(chapter)
+                    moved[fact.stream][chapter] = False
                 case Pledge.Event() as event if steps(event):
                     for partnership in attributed.get(fact.stream, ()):
                         self.by["partnerships"][(str(partnership),)].append(fact.position)

@@ -88,6 +88,20 @@ def test_stages_members_and_awards(store: Store) -> None:
     assert found["supporters"] == {"new": 1, "erased": 1}
 
 
+def test_an_erasure_changes_the_chapters_that_somebody_was_a_member_of_then(store: Store) -> None:
+    for name in ("porto", "braga"):
+        store.run("chapters.found", chapter=name, name=name)
+    store.run("supporters.join_chapter", supporter="anna", chapter="porto")
+    before = store.head
+    left = store.run("supporters.leave_chapter", supporter="anna", chapter="porto").positions
+    joined = store.run("supporters.join_chapter", supporter="anna", chapter="braga").positions
+    erased = store.run("supporters.erase", supporter="anna", reason="asked").positions
+    found = {one["name"]: one for one in between(store, AsOf(position=before))["chapters"]}
+    assert {name: one["positions"] for name, one in found.items()} == {"Lisbon": [*erased], "porto": [*left]}
+    found = {one["name"]: one for one in between(store, AsOf(position=joined[0]))["chapters"]}
+    assert {name: one["positions"] for name, one in found.items()} == {"Lisbon": [*erased], "braga": [*erased]}
+
+
 def test_attributed_pledges_with_the_events_that_moved_them(store: Store) -> None:
     for name, code in (("luna", "LUNA"), ("sol", "SOL")):
         store.run("partnerships.propose", partnership=name, name=name, kind="media")

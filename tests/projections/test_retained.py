@@ -1,7 +1,9 @@
 """As of a position equals a store that was only ever given the events up to it, whatever states are retained."""
 
 import random
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,22 @@ def test_a_later_question_folds_only_what_came_after_the_nearest_state(
         as_of(Reader(moved.runner, folder), AsOf(position))
     assert begun == [kept[2], kept[3], kept[3], kept[-1]]
     assert positions(folder) == kept
+
+
+def test_many_ask_at_once_while_somebody_deletes_the_states(tmp_path: Path, folder: Path) -> None:
+    with Store(f"sqlite:///{tmp_path / 'a.sqlite3'}", tmp_path, kinds=[Chapters]) as store:
+        store.run_all([found(str(number)) for number in range(200)])
+        readers = [Reader(store.runner, folder) for _ in range(4)]
+
+        def ask(number: int) -> bool:
+            position = 1 + 37 * number % 200
+            if number % 5 == 0:
+                shutil.rmtree(folder, ignore_errors=True)
+            seen = as_of(readers[number % 4], AsOf(position), [Chapters])
+            return len(seen["chapters"]["chapters"]) == position
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(ask, range(40)))
 
 
 def spoil(path: Path) -> None:
