@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append, boards, importing, lone, memory, past, snapshots, verifying, web
+from benchmarks import append, boards, freshness, importing, lone, memory, past, snapshots, stampede, verifying, web
 from benchmarks.measure import HEAD, RUNS, Result, machine
 
 BENCHMARKS = {
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "snapshots": snapshots.run,
     "boards": boards.run,
     "past": past.run,
+    "freshness": freshness.run,
+    "stampede": stampede.run,
 }
 ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql}
 """What takes too long to be run every time."""
