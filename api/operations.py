@@ -97,6 +97,9 @@ STUCK: Final[dict[str, Any]] = {
 }
 
 
+STALE: Final = "projection.stale: This release has other tables for it, which “up” or “work” builds beside these."
+
+
 @dataclass(frozen=True)
 class Standing:
     """The head of the history, and where the live read models stand."""
@@ -120,6 +123,7 @@ def standing(store: Groundswell) -> Standing:
             events.c.position.in_({row.position + 1 for row in live})
         )
         waiting: dict[int, datetime] = {position - 1: recorded for position, recorded in connection.execute(first)}
+    versions = {kind.name: kind.version for kind in store.runner.kinds}
     models = []
     for row in live:
         recorded = waiting.get(row.position)
@@ -135,7 +139,7 @@ def standing(store: Groundswell) -> Standing:
                 parked=number,
                 retrying=retrying,
                 moving=moving,
-                trouble=row.trouble,
+                trouble=row.trouble or (STALE if row.version != versions.get(row.name, row.version) else None),
             )
         )
     return Standing(head, models)

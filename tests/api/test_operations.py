@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from api.accounts import Role
 from api.bootstrap import open_groundswell
+from api.operations import STALE
 from api.pages.staff import age
 from api.settings import Settings
 from domain.kernel import now
@@ -88,6 +89,17 @@ def test_why_a_read_model_stands_still_is_on_the_staff_page(api: Api, monkeypatc
     stand_still(api, trouble=None)
     page = api.client.get("/staff", headers=api.token(Role.MANAGER)).text
     assert "stands still for 5 minutes: no “groundswell up” or “work” moves it" in page
+
+
+def test_a_read_model_of_another_release_says_so_while_it_is_built_anew(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.run("chapters.found", chapter="c", name="C")
+    stand_still(api, position=0, version=0)
+    monkeypatch.setattr("api.operations.now", lambda: now() + timedelta(minutes=5))
+    told = api.client.get("/readyz")
+    (one,) = [model for model in told.json()["projections"] if model["trouble"]]
+    assert (told.status_code, one["name"], one["trouble"]) == (503, "campaigns", STALE)
 
 
 def test_what_is_parked_is_told(sqlite_api: Api, tmp_path: Path) -> None:
