@@ -52,15 +52,15 @@ def wander_on(store: Store) -> None:
     for chapter in ("new", "newer"):
         store.run("chapters.found", chapter=chapter, name=chapter, at=at)
     store.run("policies.track", policy="late", title="A bill", kind="bill", at=at)
-    for number in range(5):
+    for number in range(3):
         supporter = f"late-{number}"
         store.run("supporters.register", supporter=supporter, at=at)
         for chapter in ("new", "newer"):
             store.run("supporters.join_chapter", supporter=supporter, chapter=chapter, at=at)
-        for each in range(1 + number // 2):
+        for each in range(1 + number):
             action = {"action": f"{supporter}-{each}", "policy": "late", "supporter": supporter, "kind": "call"}
             store.run("actions.log", **action, on=on, at=at)
-    store.run("actions.retract", action="late-4-0", at="2026-03-09T12:00:00Z")
+    store.run("actions.retract", action="late-2-0", at="2026-03-09T12:00:00Z")
 
 
 def obvious_topics(model: Leaderboards, connection: object, board: Board, entity: UUID) -> dict[str, tuple[float, int]]:

@@ -32,7 +32,8 @@ RULES: dict[str, Any] = {
                "recognitions.Nominated": 0.5, "recognitions.Awarded": 7},
     "daily_cap": 8,
     "awards": [{"award": "letters", "title": "Writer", "when": {"verified_actions": 1}},
-               {"award": "days", "title": "Listener", "when": {"streak": 2}}],
+               {"award": "days", "title": "Listener", "when": {"streak": 2}},
+               {"award": "keeper", "title": "Keeper", "when": {"kept": 1}}],
     "applies": "to_all_history",
 }  # fmt: skip
 
@@ -91,10 +92,11 @@ def test_what_was_said_is_what_publishing_does(store: Store, applies: str, monke
         assert told.ranks_moved == len(changed)
     given = {key: number - held.get(key, 0) for key, number in awards(store).items()}
     assert {each.award: each.given for each in said[0].awards} == {
-        key: given.get(key, 0) for key in ("letters", "days")
+        key: given.get(key, 0) for key in ("letters", "days", "keeper")
     }
     if applies == "to_all_history":
         assert given["letters"] > 0
+        assert held["keeper"] > 0
         assert said[0].movers
     else:
         assert not said[0].movers
@@ -172,3 +174,49 @@ def test_an_empty_store(database_url: str, tmp_path: Path) -> None:
     with Store(database_url, tmp_path, kinds=[Leaderboards]) as store:
         told = weighed(store, proposed(version=1))
     assert (told.size_before, told.size_after, told.top, told.movers, told.topics) == (0, 0, [], [], [])
+
+
+def begin(store: Store) -> dict[str, str]:
+    """Anna lives where it is tomorrow already, and makes a pledge."""
+    listen = {"campaign": "listening", "ask": "daily", "supporter": "anna"}
+    store.run_all([
+        ("campaigns.draft", {"campaign": "listening", "title": "L"}),
+        ("campaigns.add_ask", {"campaign": "listening", "ask": "daily", "statement": "S", "kind": "challenge",
+                               "days": 9}),
+        ("campaigns.launch", {"campaign": "listening"}),
+        ("supporters.register", {"supporter": "anna", "time_zone": "Pacific/Auckland"}),
+    ])  # fmt: skip
+    store.run("pledges.make", **listen, at="2026-06-01T01:00:00Z")
+    return listen
+
+
+@pytest.fixture
+def fresh(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(database_url, tmp_path, kinds=[Leaderboards, Recognitions]) as store:
+        yield store
+
+
+def test_an_award_counts_on_the_supporters_own_day_which_has_its_own_cap(fresh: Store) -> None:
+    listen = begin(fresh)
+    fresh.run("pledges.check_in", **listen, on="2026-06-01", at="2026-06-01T02:00:00Z")
+    rules = proposed(version=1, points={"pledges.Made": 8, "recognitions.Awarded": 7}, daily_cap=8, awards=FIRST_DAY)
+    fresh.react()
+    with fresh.seen(Leaderboards) as (model, connection):
+        told = preview(connection, model, rules, MOVEMENT, at=PUBLISHED)
+    assert [each.points_after for each in told.top] == [15]
+
+
+FIRST_DAY = [{"award": "first", "title": "First", "when": {"streak": 1}}]
+
+
+def test_what_was_taken_back_is_not_kept_back_by_the_cap(fresh: Store) -> None:
+    listen = begin(fresh)
+    rules = proposed(version=1, points={"pledges.Made": 5, "pledges.Renewed": 2}, daily_cap=4, awards=[])
+    with fresh.seen(Leaderboards) as (model, connection):
+        (anna,) = preview(connection, model, rules, MOVEMENT, at=PUBLISHED).top
+    assert (anna.points_after, anna.capped) == (4, 1)
+    fresh.run("pledges.withdraw", **listen, at="2026-06-01T03:00:00Z")
+    fresh.run("pledges.make", **listen, at="2026-06-01T04:00:00Z")
+    with fresh.seen(Leaderboards) as (model, connection):
+        (anna,) = preview(connection, model, rules, MOVEMENT, at=PUBLISHED).top
+    assert (anna.points_after, anna.capped) == (2, 0)
