@@ -8,7 +8,8 @@ import click
 
 from api.cli import console
 from api.imports import STDIN
-from api.scoring import MOST, SHOWN, ScoringPreview, WouldMove, board_of, published, read_proposed, weigh
+from api.scoring import MOST, SHOWN, board_of, published, read_proposed, weigh
+from api.weighing import ScoringPreview, WouldMove
 from api.words import kind, signed
 from domain.kernel import Invalid
 from domain.scoring import Applies

@@ -19,8 +19,9 @@ from api.bootstrap import Groundswell
 from api.common import MaybeCaller, Staff, Store, submit
 from api.pages.rendering import SECURITY, page
 from api.problems import status_of
-from api.scoring import Rules, ScoringPreview, WouldMove, board_of, published, read_proposed, weigh
+from api.scoring import Rules, board_of, published, read_proposed, weigh
 from api.standings import path_of
+from api.weighing import ScoringPreview, WouldMove
 from api.words import WORDS, kind, signed
 from domain.kernel import GroundswellError, Invalid, Refusal
 from domain.scoring import Applies, Publish
