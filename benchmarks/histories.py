@@ -19,9 +19,9 @@ import sqlalchemy as sa
 from api.bootstrap import SLICES
 from api.demo import fill
 from domain.scoring import ScoringRules
+from domain.slices import event_id
 from history.database import Database
 from history.engine import open_store
-from history.recorder import event_id
 from history.statements import insert
 from history.tables import events
 

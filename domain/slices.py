@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, dataclass_transform
 
@@ -45,12 +46,16 @@ class Follow:
     reason: str | None = None
 
 
+def event_id(stream: UUID, version: int) -> UUID:
+    """Return the id of an event: UUIDv5 of its version in the namespace of its stream."""
+    return uuid.uuid5(stream, str(version))
+
+
 class Fact(NamedTuple):
     """An event with its place in the one history: what reactions and projections are given."""
 
     position: int
     event: Event
-    event_id: UUID
     occurred_at: datetime
     recorded_at: datetime
     actor: Actor
@@ -58,6 +63,11 @@ class Fact(NamedTuple):
     correlation_id: str | None
     causation_id: str | None
     reason: str | None
+
+    @property
+    def event_id(self) -> UUID:
+        """The id it is known by elsewhere."""
+        return event_id(self.stream, self.version)
 
     @property
     def topic(self) -> str:

@@ -20,7 +20,7 @@ from history.persons import associated, open_box, seal
 Keys = Mapping[UUID, bytes]
 Raw = Sequence[Any]
 RAW: Final = (
-    "position", "stream_id", "version", "topic", "data", "event_id", "occurred_at", "recorded_at",
+    "position", "stream_id", "version", "topic", "data", "occurred_at", "recorded_at",
     "actor_kind", "actor_id", "command_id", "correlation_id", "causation_id",
 )  # fmt: skip
 """The columns of the events table that make a fact, in the order of its raw rows."""
@@ -226,7 +226,6 @@ class Mapper:
         return Fact(
             row.position,
             event,
-            row.event_id,
             row.occurred_at,
             row.recorded_at,
             _actor(row.actor_kind, row.actor_id),
@@ -238,15 +237,15 @@ class Mapper:
 
     def raw_fact(self, row: Raw) -> Fact:
         """Return a row as the driver gives it (see ``RAW``) as a fact; a third of the work."""
-        position, stream, version, topic, data, own_id, occurred, recorded, kind, name, command, whole, cause = row
+        position, stream, version, topic, data, occurred, recorded, kind, name, command, whole, cause = row
         if isinstance(stream, str):  # SQLite
-            stream, own_id = _uuid(stream), _uuid(own_id)
+            stream = _uuid(stream)
         event, reason = self.decode(topic, data, stream, version)
         occurred_at = datetime.fromisoformat(occurred)
         vars(event)["timestamp"] = occurred_at
         recorded_at = occurred_at if recorded == occurred else datetime.fromisoformat(recorded)
         actor = _actor(kind, name)
-        return Fact(position, event, own_id, occurred_at, recorded_at, actor, command, whole, cause, reason)
+        return Fact(position, event, occurred_at, recorded_at, actor, command, whole, cause, reason)
 
 
 _actor = functools.lru_cache(maxsize=1_024)(Actor)

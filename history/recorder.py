@@ -1,6 +1,5 @@
 """The log as a recorder of the `eventsourcing` library, and the one place where events are inserted."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
 
 from domain.kernel import now
+from domain.slices import event_id
 from history.database import Database
 from history.statements import insert_rows, run
 from history.tables import events, moment_text
@@ -43,11 +43,6 @@ class Circumstances:
     command_id: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
-
-
-def event_id(stream: UUID, version: int) -> UUID:
-    """Return the id of an event: UUIDv5 of its version in the namespace of its stream."""
-    return uuid.uuid5(stream, str(version))
 
 
 def row(position: int, stored: StoredEvent, about: Circumstances) -> dict[str, Any]:

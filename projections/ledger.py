@@ -5,6 +5,7 @@ event that takes points back has one more for each event whose points it takes. 
 it takes back counted: on the same day, in the same campaign, for the same chapters and partnership.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -197,6 +198,7 @@ def read_ids(written: Iterable[str] | None) -> tuple[UUID, ...]:
     return tuple(UUID(each) for each in written or ())
 
 
-def write_ids(ids: Iterable[UUID]) -> list[str] | None:
+@functools.lru_cache(maxsize=4_096)
+def write_ids(ids: tuple[UUID, ...]) -> tuple[str, ...] | None:
     """Return ids as JSON; none at all as null."""
-    return [str(each) for each in ids] or None
+    return tuple(str(each) for each in ids) or None

@@ -1,5 +1,6 @@
 """What a read model is: tables of its own, a fold of events into them, and the questions they answer."""
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
@@ -45,11 +46,19 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any | None, _dialect: Dialect) -> str | None:  # noqa: ANN401
         """Write it with sorted keys, so that equal values are equal text."""
+        if isinstance(value, tuple):
+            return _texts(value)
         return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> Any:  # noqa: ANN401
         """Read it back."""
         return None if value is None else json.loads(value)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _texts(texts: tuple[str, ...]) -> str:
+    """Return a list of texts as JSON; the same few are written again and again."""
+    return json.dumps(texts, ensure_ascii=False)
 
 
 def sealed(value: object) -> Sealed | None:

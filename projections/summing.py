@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 from sqlalchemy.types import NullType
 
-from projections.boards import Key, board_id, counted_on, places, windows
+from projections.boards import Key, Window, board_id, counted_on, places, windows
 from projections.ledger import read_ids
 
 PAGE: Final = 5_000
@@ -48,19 +48,30 @@ class _Numbers:
         self._places: dict[tuple[str, UUID], int] = {}
         self._windows: dict[tuple[str, date], int] = {}
         self._boards: dict[int, int] = {}
+        self._lately: dict[Any, list[int]] = {}
         self._of_circumstances = functools.lru_cache(maxsize=REMEMBERED)(self._number_places)
         self._of_day = functools.lru_cache(maxsize=REMEMBERED)(self._number_windows)
 
-    def boards(self, campaign: Any, chapters: Any, day: Any) -> Iterator[int]:  # noqa: ANN401 - as the driver gives them
-        """Yield the numbers of the boards on which a supporter gets points of these circumstances."""
-        boards, of_day = self._boards, self._of_day(day)
+    def boards(self, campaign: Any, chapters: Any, day: Any) -> Sequence[int]:  # noqa: ANN401 - as the driver gives them
+        """Return the numbers of the boards on which a supporter gets points of these circumstances."""
+        circumstances = (campaign, chapters, day)
+        found = self._lately.get(circumstances)
+        if found is None:
+            if len(self._lately) > REMEMBERED:
+                self._lately.clear()
+            found = self._lately[circumstances] = self._find(campaign, chapters, day)
+        return found
+
+    def _find(self, campaign: Any, chapters: Any, day: Any) -> list[int]:  # noqa: ANN401
+        boards, of_day, found = self._boards, self._of_day(day), []
         for place, own in self._of_circumstances(campaign, chapters):
             for window, number in of_day:
                 key = own | number
                 board = boards.get(key)
                 if board is None:
                     board = boards[key] = board_id((*place, *window))
-                yield board
+                found.append(board)
+        return found
 
     def _number_places(self, campaign: Any, chapters: Any) -> list[tuple[tuple[str, UUID], int]]:  # noqa: ANN401
         person = UUID(int=1)
@@ -79,23 +90,35 @@ class Others:
     entries: defaultdict[Key, int] = field(default_factory=lambda: defaultdict(int))
     teams: defaultdict[tuple[int, UUID], int] = field(default_factory=lambda: defaultdict(int))
 
+    def add(self, counted: Sequence[tuple[Key, int, UUID | None]], count: int, points: int) -> None:
+        """Count entries on boards, and points of teams."""
+        for key, board, team in counted:
+            self.entries[key] += count
+            if team is not None:
+                self.teams[board, team] += points
+
 
 def of_others(connection: Connection, entries: Table, standing: Conditions) -> Others:
     """Return the entries that count on all boards, and the points of the teams."""
-    found = Others()
-    circumstances = ("campaign", "chapters", "partnership", "day")
-    number, points = sa.func.count(), sa.cast(sa.func.sum(entries.c.points), sa.BigInteger)
-    grouped = [entries.c[name] for name in circumstances]
-    raw = (sa.type_coerce(column, NullType()).label(column.name) for column in grouped)
-    query = sa.select(*raw, number, points).where(*standing).group_by(*grouped)
-    for campaign, chapters, partnership, day, count, sums in _each(connection, query):
-        for key, board, team in counted_on(
-            campaign and _id(campaign), _chapters(chapters), partnership and _id(partnership), _day(day)
-        ):
+    found, few = Others(), len(Window)  # the first boards that anything counts on are those of the movement
+    for campaign, day, count, _ in _by_day(connection, entries.c.campaign, standing):
+        for key, _, _ in counted_on(campaign and _id(campaign), (), None, day):
             found.entries[key] += count
-            if team is not None:
-                found.teams[board, team] += sums
+    for chapters, day, count, points in _by_day(connection, entries.c.chapters, standing):
+        found.add(counted_on(None, _chapters(chapters), None, day)[few:], count, points)
+    for partnership, day, count, points in _by_day(connection, entries.c.partnership, standing):
+        found.add(counted_on(None, (), partnership and _id(partnership), day)[few:], count, points)
     return found
+
+
+def _by_day(
+    connection: Connection, column: sa.Column[Any], standing: Conditions
+) -> Iterator[tuple[Any, date, int, int]]:
+    """Yield (value as the driver gives it, day, how many entries, their points)."""
+    entries = column.table
+    day, points = entries.c.day, sa.cast(sa.func.sum(entries.c.points), sa.BigInteger)
+    query = sa.select(sa.type_coerce(column, NullType()), day, sa.func.count(), points)
+    return _each(connection, query.where(*standing).group_by(column, day))
 
 
 def _rows(connection: Connection, entries: Table, standing: Conditions, *names: str) -> Iterator[Any]:

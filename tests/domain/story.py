@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from domain.chapters import Found, Move
 from domain.kernel import Actor, Aggregate, Context, Event, Refusal, Unknown, fields_of
@@ -115,7 +115,6 @@ class Story:
                 fact = Fact(
                     position=len(self.facts) + 1,
                     event=event,
-                    event_id=uuid4(),
                     occurred_at=context.at,
                     recorded_at=context.at,
                     actor=context.actor,
