@@ -1,9 +1,10 @@
-"""Folding drafts in several processes at once: one for each core, each with a share of the read models.
+"""Building read models in several processes at once: one for each core, each with a share of them.
 
 Folds of different read models have nothing to do with each other, so each process reads the log for itself. A process
 whose parent died stops at its next report.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -19,12 +20,18 @@ from history.database import Database
 from history.mapper import Mapper
 from history.reading import SealedLog
 from projections.drafts import Draft
+from projections.loading import load
 from projections.projection import Projection
 
 MANY: Final = 20_000
 """So many events are worth starting processes for, which takes each some half a second."""
 
-Progress = Callable[[int], Any]
+FOLDING: Final = "rebuilding"
+WRITING: Final = "writing"
+DONE: Final = "done"
+FAILED: Final = "failed"
+
+Progress = Callable[[str, int], Any]
 Part = tuple[type[Projection], int]
 
 
@@ -41,36 +48,61 @@ def shares(models: Sequence[Projection], events: int) -> list[list[Projection]]:
     return parts
 
 
-def fold(log: SealedLog, drafts: Sequence[Draft], until: int, progress: Progress) -> Iterator[tuple[Draft, int]]:
-    """Fold all drafts up to a position; yield each when it is done, with the position it has come to.
+def build(log: SealedLog, drafts: Sequence[Draft], until: int, progress: Progress) -> None:
+    """Fold all drafts up to a position and load them into the store: the first here, each other in a process.
 
-    Reports the position that all have come to. Raises FoldFailed, or what the fold raises where it is only one.
+    Reports the stage, FOLDING or WRITING, and the position that all have come to in it. Raises what a fold raises here,
+    and FoldFailed where it fails elsewhere.
     """
-    if len(drafts) == 1:
-        yield drafts[0], drafts[0].fold(log, until, progress)
-        return
+    here, *elsewhere = drafts
     with ExitStack() as running:
-        waiting = {running.enter_context(_started(log, draft, until)): draft for draft in drafts}
-        come = dict.fromkeys(waiting, 0)
-        while waiting:
-            for pipe in wait(list(waiting)):
-                assert isinstance(pipe, Pipe)  # noqa: S101 - nothing else was waited for
-                done, said = _receive(pipe)
-                if not done:
-                    come[pipe] = said
-                    progress(min(come.values()))
-                else:
-                    yield waiting.pop(pipe), said
+        watch = _Watch([running.enter_context(_started(log, draft, until)) for draft in elsewhere], progress)
+        build_one(log, here, until, watch.report)
+        watch.wait()
 
 
-def _receive(pipe: Pipe) -> tuple[bool, int]:
-    try:
-        kind, said = pipe.recv()
-    except EOFError:
-        raise FoldFailed("The process ended before it was done.") from None
-    if kind == "failed":
-        raise FoldFailed(said)
-    return kind == "done", said
+def build_one(log: SealedLog, draft: Draft, until: int, progress: Progress) -> None:
+    """Fold one draft up to a position, and load it."""
+    position = draft.fold(log, until, lambda done: progress(FOLDING, done))
+    with draft.opened() as connection:
+        load(log.database, draft.models, connection, position, lambda done: progress(WRITING, done))
+    draft.delete()
+
+
+class _Watch:
+    """Hears how far everybody is, and reports how far all are."""
+
+    def __init__(self, pipes: Sequence[Pipe], progress: Progress) -> None:
+        self._waiting, self._progress = list(pipes), progress
+        self._come: dict[str, dict[Pipe | None, int]] = {
+            stage: dict.fromkeys([None, *pipes], 0) for stage in (FOLDING, WRITING)
+        }
+
+    def report(self, stage: str, done: int, whose: Pipe | None = None) -> None:
+        """Take in how far one is, by default the one here, and how far others say they are."""
+        self._come[stage][whose] = done
+        self._progress(stage, min(self._come[stage].values()))
+        if whose is None and self._waiting:
+            self._hear(0)
+
+    def wait(self) -> None:
+        """Wait until the others are done."""
+        while self._waiting:
+            self._hear(None)
+
+    def _hear(self, seconds: float | None) -> None:
+        for pipe in wait(self._waiting, seconds):
+            assert isinstance(pipe, Pipe)  # noqa: S101 - nothing else was waited for
+            try:
+                kind, said = pipe.recv()
+            except EOFError:
+                raise FoldFailed("The process ended before it was done.") from None
+            if kind == FAILED:
+                raise FoldFailed(said)
+            if kind == DONE:
+                self._waiting.remove(pipe)
+            else:
+                self.report(kind, said, pipe)
 
 
 @contextmanager
@@ -97,14 +129,16 @@ def _run(
 ) -> None:
     """Fold one draft; the other end of the pipe hears of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is asked to stop, and ends this process
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)  # hardly anything here is garbage that only a collector finds
     database = Database(url)
     draft = Draft([kind(build) for kind, build in parts], folder)
     try:
-        position = draft.fold(SealedLog(database, Mapper(aggregates)), until, lambda done: pipe.send(("at", done)))
-        pipe.send(("done", position))
+        build_one(SealedLog(database, Mapper(aggregates)), draft, until, lambda *said: pipe.send(said))
+        pipe.send((DONE, until))
     except BrokenPipeError:
         return
     except Exception as error:  # noqa: BLE001 - whatever a fold raises is raised in the parent
-        pipe.send(("failed", f"{type(error).__name__}: {error}"))
+        pipe.send((FAILED, f"{type(error).__name__}: {error}"))
     finally:
         database.close()

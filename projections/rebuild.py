@@ -16,17 +16,14 @@ from history.recorder import last_position
 from history.tables import parked_events
 from history.tables import projections as checkpoints
 from projections.changes import Changes
-from projections.crew import fold, shares
+from projections.crew import FOLDING, build, shares
 from projections.drafts import Draft, Overtaken, alone, clear
-from projections.loading import load
 from projections.projection import Projection
 from projections.replay import PAGE, replay, scratch
 from projections.runner import Runner
 
 Progress = Callable[[str, int], Any]
 Reached = Callable[[int], Any]
-FOLDING: Final = "rebuilding"
-WRITING: Final = "writing"
 DRAFTS: Final = "drafts"
 """The folder, in the data directory, where read models are built anew."""
 LAST: Final = 500
@@ -71,16 +68,13 @@ def rebuild(
 def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path) -> None:
     """Fold and load those builds of which nothing is there yet."""
     with runner.database.read() as connection:
-        fresh = [build for build in builds if _position(connection, build) == 0]
+        fresh = [model for model in builds if _position(connection, model) == 0]
         head = last_position(connection)
     if not fresh or not head:
         return
     drafts = [Draft(share, folder) for share in shares(fresh, head)]
     clear(folder, runner.log, drafts)
-    for draft, position in fold(runner.log, drafts, head, lambda done: progress(FOLDING, done)):
-        with draft.opened() as connection:
-            load(runner.database, draft.models, connection, position, lambda done: progress(WRITING, done))
-        draft.delete()
+    build(runner.log, drafts, head, progress)
 
 
 @contextmanager

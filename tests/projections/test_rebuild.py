@@ -206,7 +206,8 @@ def test_several_processes_fold_what_one_does(store: Store) -> None:
     told: list[tuple[str, int]] = []
     rebuild(store.runner, KINDS, lambda stage, done: told.append((stage, done)))
     assert {kind: live_contents(store, kind) for kind in KINDS} == before
-    assert told.count(("writing", store.head)) == 3
+    assert ("rebuilding", 0) in told, "the others had not begun"
+    assert told.count(("writing", store.head)) == 1, "all have written all"
     assert compare(store.runner, KINDS) == []
 
 
