@@ -185,11 +185,11 @@ class Leaderboards(Projection, name="leaderboards", version=2):
     def _recall(self, scorer: Scorer, happenings: Sequence[Happening], connection: Connection) -> None:
         """Fetch what the streams gave whose points are taken back, and how many points capped days already have."""
         taken = [happening for happening in happenings if happening.topic in TAKES_BACK]
-        if taken:
-            streams = {happening.stream for happening in taken}
-            rows = self._standing(connection, {happening.supporter for happening in taken})
-            for stream, given in recalled(row for row in rows if row.stream in streams).items():
-                scorer.given[stream] = given
+        for start in range(0, len(taken), PERSONS):
+            ended = taken[start : start + PERSONS]
+            these = self.entries.c.stream.in_({happening.stream for happening in ended})
+            rows = self._standing(connection, {happening.supporter for happening in ended}, these)
+            scorer.given.update(recalled(rows))
         if scorer.rules.daily_cap is not None and happenings:
             table, days = self.entries, [happening.day for happening in happenings]
             between = table.c.day.between(min(days), max(days))
