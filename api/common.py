@@ -219,7 +219,7 @@ def decode_cursor(cursor: str | None, parts: int = 1) -> list[str] | None:
         found = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[str])
     except (msgspec.DecodeError, ValueError, binascii.Error):
         found = []
-    if len(found) != parts:
+    if len(found) != parts or any("\0" in part for part in found):
         raise malformed_cursor()
     return found
 

@@ -1,6 +1,7 @@
 """Boards: the scopes and windows in which points are counted, and how whoever has them is ranked."""
 
 import functools
+from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -52,14 +53,14 @@ def window_start(window: Window, day: date) -> date:
 
 
 def window_end(window: Window, start: date) -> date:
-    """Return the last day of the window that begins on a day."""
+    """Return the last day of the window that begins on a day; that of the calendar where it would end later."""
     match window:
         case Window.ALL:
             return date.max
         case Window.MONTH:
-            return (start.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+            return start.replace(day=monthrange(start.year, start.month)[1])
         case Window.WEEK:
-            return start + timedelta(days=6)
+            return start + min(timedelta(days=6), date.max - start)
 
 
 @functools.lru_cache(maxsize=4_096)

@@ -2,10 +2,12 @@
 
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 
 from api.accounts import Role
+from api.common import encode_cursor
 from domain.kernel import identify
 from tests.api.conftest import Api
 from tests.api.test_leaderboards import score
@@ -107,6 +109,12 @@ def test_as_of_a_point_of_history(api: Api) -> None:
 def test_what_is_not_there(sqlite_api: Api, path: str, query: dict[str, str], code: str) -> None:
     sqlite_api.run("campaigns.draft", campaign="c", title="C")
     assert sqlite_api.get(path, query, status=422 if query else 404)["code"] == code
+
+
+def test_a_cursor_that_no_database_could_look_up_is_malformed(api: Api) -> None:
+    api.run("campaigns.draft", campaign="c", title="C")
+    cursor = encode_cursor("a\0b", UUID(int=1))
+    assert api.get("/campaigns/c/pledges", {"cursor": cursor}, status=422)["code"] == "cursor.malformed"
 
 
 def test_evidence_gives_the_same_answer_again_whatever_happens_later(api: Api) -> None:

@@ -61,6 +61,23 @@ def test_a_window_is_that_of_the_time_asked_for_even_where_nothing_was_recorded_
     assert found["as_of"] == api.groundswell.engine.log.head()
 
 
+@pytest.mark.parametrize(
+    ("window", "on", "days"),
+    [
+        ("month", "9999-12-31", ("9999-12-01", "9999-12-31")),
+        ("week", "9999-12-31", ("9999-12-27", "9999-12-31")),
+        ("month", "0001-01-01", ("0001-01-01", "0001-01-31")),
+        ("week", "0001-01-01", ("0001-01-01", "0001-01-07")),
+    ],
+)
+def test_windows_end_with_the_calendar(api: Api, window: str, on: str, days: tuple[str, str]) -> None:
+    score(api)
+    for point in ({}, {"as_of": 12}, {"occurred_by": "9999-12-31"}):
+        found = api.get("/leaderboards/movement", {"window": window, "on": on, **point})
+        assert ((found["since"], found["until"]), found["entries"]) == (days, [])
+    api.get("/leaderboards/movement/entries/anna", {"window": window, "on": on}, status=404)
+
+
 def test_chapters_as_teams_and_within(api: Api) -> None:
     score(api)
     assert [one["points"] for one in api.get("/leaderboards/chapters/lisbon")["entries"]] == [5, 3]
