@@ -267,7 +267,8 @@ def explain(asked: Asked, board: Board, reference: str, limit: int) -> Explained
         rows = model.entries_of(connection, board, key, after=after, limit=limit + 1, by=by)
         standing = model.standing(connection, board, key, by=by)
         if not rows and standing is None and after is None:
-            raise Unknown("entry.unknown", f"Nothing was ever scored there for “{reference}”.")
+            scored = "Nothing was ever scored there" if asked.as_of.live else "Nothing had been scored there by then"
+            raise Unknown("entry.unknown", f"{scored} for “{reference}”.")
         why = reasons(connection, model, board, key, by)
         version = opened.rules.version
         rests_on = asked.evidence(board, opened, f"/entries/{quote(str(key))}")

@@ -6,6 +6,7 @@ could be told but the pseudonym under which the history has them.
 """
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
@@ -22,7 +23,7 @@ from api.pages.rendering import day, number, page, urlpath
 from api.scoring import published
 from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams
 from api.words import kind, signed
-from domain.kernel import Unknown, identify
+from domain.kernel import Unknown, identify, now
 from projections.boards import Board, Scope, Window
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
@@ -46,21 +47,21 @@ HEADINGS: Final = {
     Scope.CHAPTERS: "Chapters as teams",
     Scope.PARTNERSHIPS: "Board of the partnerships",
 }
-WhichBoard = Annotated[str, Path(pattern="^(movement|chapters|partnerships)$")]
+WhichBoard = Annotated[str, Path(max_length=40)]
 Query = Mapping[str, str]
 
 
 @router.get("/boards/{scope}")
 def whole(asked: Question, caller: MaybeCaller, scope: WhichBoard, sort: SortQuery = Sort.POINTS) -> HTMLResponse:
     """A board of which there is only one."""
-    board = asked.board(Scope(scope))
+    board = _whole(asked, scope)
     return board_page(asked, board, caller, HEADINGS[board.scope], f"/boards/{scope}", sort)
 
 
 @router.get("/boards/{scope}/entries/{entry}")
 def whole_entry(asked: Question, caller: MaybeCaller, scope: WhichBoard, entry: EntryPath) -> HTMLResponse:
     """Why somebody stands where they do on it."""
-    board = asked.board(Scope(scope))
+    board = _whole(asked, scope)
     return entry_page(asked, board, caller, entry, HEADINGS[board.scope], f"/boards/{scope}")
 
 
@@ -68,28 +69,35 @@ def whole_entry(asked: Question, caller: MaybeCaller, scope: WhichBoard, entry: 
 def of_campaign(asked: Question, caller: MaybeCaller, campaign: CampaignPath) -> HTMLResponse:
     """The board of one campaign."""
     board, title = _campaign(asked, campaign)
-    return board_page(asked, board, caller, title, f"/boards/campaigns/{urlpath(campaign)}")
+    here = f"/campaigns/{urlpath(campaign)}"
+    return board_page(asked, board, caller, _of(title), f"/boards{here}", about=here)
 
 
 @router.get("/boards/campaigns/{campaign}/entries/{entry}")
 def campaign_entry(asked: Question, caller: MaybeCaller, campaign: CampaignPath, entry: EntryPath) -> HTMLResponse:
     """Why somebody stands where they do on it."""
     board, title = _campaign(asked, campaign)
-    return entry_page(asked, board, caller, entry, title, f"/boards/campaigns/{urlpath(campaign)}")
+    return entry_page(asked, board, caller, entry, _of(title), f"/boards/campaigns/{urlpath(campaign)}")
 
 
 @router.get("/boards/chapters/{chapter}")
 def of_chapter(asked: Question, caller: MaybeCaller, chapter: ChapterPath) -> HTMLResponse:
     """The board of one chapter."""
     board, name = _chapter(asked, chapter)
-    return board_page(asked, board, caller, name, f"/boards/chapters/{urlpath(chapter)}")
+    return board_page(asked, board, caller, _of(name), f"/boards/chapters/{urlpath(chapter)}")
 
 
 @router.get("/boards/chapters/{chapter}/entries/{entry}")
 def chapter_entry(asked: Question, caller: MaybeCaller, chapter: ChapterPath, entry: EntryPath) -> HTMLResponse:
     """Why somebody stands where they do on it."""
     board, name = _chapter(asked, chapter)
-    return entry_page(asked, board, caller, entry, name, f"/boards/chapters/{urlpath(chapter)}")
+    return entry_page(asked, board, caller, entry, _of(name), f"/boards/chapters/{urlpath(chapter)}")
+
+
+def _whole(asked: Asked, scope: str) -> Board:
+    if scope not in HEADINGS:
+        raise Unknown("board.unknown", f"There is no board “{scope}”.")
+    return asked.board(Scope(scope))
 
 
 def _campaign(asked: Asked, campaign: str) -> tuple[Board, str]:
@@ -111,9 +119,15 @@ def _chapter(asked: Asked, chapter: str) -> tuple[Board, str]:
 
 
 def board_page(
-    asked: Asked, board: Board, caller: MaybeCaller, heading: str, here: str, sort: Sort = Sort.POINTS
+    asked: Asked,
+    board: Board,
+    caller: MaybeCaller,
+    heading: str,
+    here: str,
+    sort: Sort = Sort.POINTS,
+    about: str | None = None,
 ) -> HTMLResponse:
-    """Render one board."""
+    """Render one board; ``about`` is the page of what it is the board of, if there is one."""
     teams = board.scope is Scope.CHAPTERS
     found = read_teams(asked, board, sort, SHOWN) if teams else read_board(asked, board, SHOWN)
     kept = _kept(asked, board) | ({"sort": sort.value} if teams and sort is not Sort.POINTS else {})
@@ -127,6 +141,9 @@ def board_page(
             (_link(here, kept | _window(asked, code) | shown.point), name, code == board.window.value)
             for code, name in (WINDOWS if asked.today else PAST_WINDOWS)
         ],
+        beside=[(_link(here, kept | around | shown.point), name) for around, name in _beside_window(board)],
+        about=about + shown.keep if about else None,
+        today=asked.today,
         sorts=[(shown.link(sort=code), name, code == sort.value) for code, name in SORTS] if teams else [],
         entries=[
             {**each.model_dump(), "link": _link(f"{here}/entries/{each.id}", _kept(asked, board) | shown.point)}
@@ -149,6 +166,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
     path = f"{here}/entries/{found.id}"
     shown = past(asked.store, asked.as_of, found.as_of, path, **_kept(asked, board))
     query = _kept(asked, board) | shown.point
+    rules = published(asked.store, asked.as_of)
     versions = {found.rules_version, *(each.rules_version for each in found.entries)}
     return page(
         "board_entry.html",
@@ -156,7 +174,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
         heading=heading,
         board=_link(here, query),
         period=_period(board),
-        who=_who(board, found.name),
+        who=found.name or _who(board, None).capitalize(),
         found=found,
         erased=_erased(asked, board, found),
         team=_link(f"/boards/chapters/{found.id}", query) if board.scope is Scope.CHAPTERS else None,
@@ -166,6 +184,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
         entries=[{"kind": kind(each.topic, 1).capitalize(), **each.model_dump()} for each in found.entries],
         first=asked.cursor is None,
         more=shown.link(cursor=found.next) if found.next else None,
+        differs=len(versions) > 1 or any(each.daily_cap is not None for each in rules if each.version in versions),
         rules=[
             {
                 "version": each.version,
@@ -173,7 +192,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
                 "daily_cap": each.daily_cap,
                 "position": each.position,
             }
-            for each in published(asked.store, asked.as_of)
+            for each in rules
             if each.version in versions
         ],
         data=_link("/api/v1/leaderboards/" + path.removeprefix("/boards/"), query),
@@ -212,12 +231,29 @@ def _reason(topic: str, events: int, points: float) -> str:
     return f"{number(abs(events))} {more} {kind(topic, abs(events))} ({signed(points)})"
 
 
+def _of(name: str) -> str:
+    return f"Board of “{name}”"
+
+
 def _who(board: Board, name: str | None) -> str:
+    """Return a name, or in the middle of a sentence what is said in its place."""
     if name:
         return name
-    return {Scope.CHAPTERS: "A chapter", Scope.PARTNERSHIPS: "A partnership"}.get(
-        board.scope, "A supporter who is not named"
+    return {Scope.CHAPTERS: "a chapter", Scope.PARTNERSHIPS: "a partnership"}.get(
+        board.scope, "a supporter who is not named"
     )
+
+
+def _beside_window(board: Board) -> list[tuple[dict[str, str], str]]:
+    """Return the windows before and after that of a board, as far as there are any."""
+    if board.window is Window.ALL:
+        return []
+    days = {}
+    if board.start > date.min:
+        days["Earlier"] = board.start - timedelta(days=1)
+    if board.end < now().date():
+        days["Later"] = board.end + timedelta(days=1)
+    return [({"window": board.window.value, "on": on.isoformat()}, name) for name, on in days.items()]
 
 
 def _erased(asked: Asked, board: Board, found: Explained) -> bool:

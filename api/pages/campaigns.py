@@ -140,7 +140,8 @@ def campaign_page(
         model = opened[Campaigns]
         row = model.find(opened.connection, key)
         if row is None or row.state is None:
-            raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
+            there = "There is no" if as_of.live else "By then there was no"
+            raise Unknown("campaign.unknown", f"{there} campaign “{campaign}”.")
         framings = {f.locale: f for f in model.framings_of(opened.connection, [key])}
         asks = model.asks_of(opened.connection, [key])
         position = opened.position

@@ -43,7 +43,7 @@ def test_every_row_opens_to_why_it_stands_there(api: Api) -> None:
         "Rank2 Points3",
         "Why rank 2?",
         "2 points behind Anna, at rank 1. They have 1 more check-in (+2).",
-        "2 points ahead of A supporter who is not named, at rank 4. They have 1 fewer check-in (\N{MINUS SIGN}2).",
+        "2 points ahead of a supporter who is not named, at rank 4. They have 1 fewer check-in (\N{MINUS SIGN}2).",
         "Check-in12",
         "Version 0: pledge made 1",
     ):
@@ -141,6 +141,30 @@ def test_links_keep_the_point_of_history_and_its_window(api: Api) -> None:
     assert "The history ends at position" in seen(api, "/boards/movement?as_of=99999", 422)
 
 
+def test_a_board_leads_to_its_campaign_and_to_the_months_beside(api: Api) -> None:
+    score(api)
+    page = html(api, "/boards/campaigns/c?window=month&on=2026-04-01")
+    assert "/campaigns/c" in links(page)
+    assert "/boards/campaigns/c?window=month&on=2026-03-31" in links(page)
+    assert "/boards/campaigns/c?window=month&on=2026-05-01" in links(page)
+    assert "Board of “" in page
+    present = html(api, "/boards/campaigns/c?window=month")
+    assert "Earlier" in present
+    assert "Later" not in present
+    assert "Earlier" not in html(api, "/boards/campaigns/c")
+    assert "Nobody had points here then" in html(api, "/boards/movement?window=week&on=0001-01-01")
+
+
+def test_a_difference_that_newer_rules_made_is_told(api: Api) -> None:
+    score(api)
+    _, second, *_ = rows(api, "/boards/movement")
+    assert "worth what the rules of its time give" not in seen(api, second)
+    api.run("scoring.publish", version=1, points={"pledges.Made": 3}, daily_cap=30, applies="from_now")
+    api.run("supporters.register", supporter="emil")
+    api.run("pledges.make", campaign="c", ask="daily", supporter="emil")
+    assert "worth what the rules of its time give" in seen(api, second)
+
+
 def test_long_boards_and_long_lists_of_events_go_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     score(api)
     monkeypatch.setattr(boards, "SHOWN", 3)
@@ -160,6 +184,10 @@ def test_long_boards_and_long_lists_of_events_go_on(api: Api, monkeypatch: pytes
     ("path", "said"),
     [
         ("/boards/movement/entries/nobody", "Nothing was ever scored there"),
+        ("/boards/movement/entries/nobody?as_of=0", "Nothing had been scored there by then"),
+        ("/boards/nothing", "There is no board “nothing”."),
+        ("/boards/nothing/entries/anna", "There is no board “nothing”."),
+        ("/campaigns/none?as_of=0", "By then there was no campaign “none”."),
         ("/boards/campaigns/none/entries/anna", "There is no campaign"),
         ("/boards/chapters/none/entries/anna", "There is no chapter"),
         ("/boards/chapters/entries/none", "Nothing was ever scored there"),
