@@ -83,9 +83,12 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
     ``{from, to, events, supporters: {new, erased}, board: [...]}`` and, under each name in COMPARED, a list of
     ``{id, name, changes: {column: {from, to}}, events, positions}``: how many events did it, and where the first
     hundred of them are. On the board, ``changes`` are of rank and points. A point that is the present needs no
-    replay. Raises Invalid where the second point is the earlier one, or in the future.
+    replay. Raises Invalid where the second point is the earlier one, or in the future, and Unavailable where too many
+    compare already.
     """
     with ExitStack() as stack:
+        stack.enter_context(reader.comparing.queued())
+        stack.enter_context(reader.comparing.turn())
         after, before = _open(reader, until, stack), _open(reader, since, stack)
         then, now = before.point, after.point
         if then.position > now.position or _later(then.occurred_by, now.occurred_by):
@@ -191,8 +194,29 @@ def _attributed(*points: Views) -> defaultdict[UUID, set[UUID]]:
     return found
 
 
+class Positions:
+    """How many events there are, and where the first of them are."""
+
+    __slots__ = ("first", "number")
+
+    def __init__(self, positions: Iterable[int] = ()) -> None:
+        self.number, self.first = 0, list[int]()
+        for position in positions:
+            self.add(position)
+
+    def add(self, position: int) -> None:
+        """Count one more; only the first are kept."""
+        self.number += 1
+        if self.number <= MOST_POSITIONS:
+            self.first.append(position)
+
+    def shown(self) -> Json:
+        """Return both as they are shown."""
+        return {"events": self.number, "positions": self.first}
+
+
 class Happened:
-    """The events between two points, by what they changed: ``by[name][subject]`` are positions.
+    """The events between two points, by what they changed, in ``by[name][subject]``.
 
     ``chapters_of`` has the chapters of a supporter as of the first point: an erasure ends them without naming them.
     ``attributed`` are the partnerships that each pledge belongs to as of either point: its events do not name them.
@@ -205,7 +229,7 @@ class Happened:
         attributed: defaultdict[UUID, set[UUID]],
     ) -> None:
         self.number = self.registered = self.erased = 0
-        self.by: dict[str, dict[Subject, list[int]]] = defaultdict(lambda: defaultdict(list))
+        self.by: dict[str, dict[Subject, Positions]] = defaultdict(lambda: defaultdict(Positions))
         moved: defaultdict[UUID, dict[UUID, bool]] = defaultdict(dict)
         for fact in facts:
             self.number += 1
@@ -222,13 +246,13 @@ class Happened:
                     moved[fact.stream][chapter] = False
                 case Pledge.Event() as event if steps(event):
                     for partnership in attributed.get(fact.stream, ()):
-                        self.by["partnerships"][(str(partnership),)].append(fact.position)
+                        self.by["partnerships"][(str(partnership),)].add(fact.position)
             for name, *subject in subjects(fact):
-                self.by[name][tuple(map(str, subject))].append(fact.position)
+                self.by[name][tuple(map(str, subject))].add(fact.position)
 
     def _leave(self, fact: Fact, chapters: set[UUID]) -> None:
         for chapter in chapters:
-            self.by["chapters"][(str(chapter),)].append(fact.position)
+            self.by["chapters"][(str(chapter),)].add(fact.position)
 
 
 def subjects(fact: Fact) -> Iterator[tuple[str, *tuple[object, ...]]]:
@@ -254,7 +278,7 @@ def subjects(fact: Fact) -> Iterator[tuple[str, *tuple[object, ...]]]:
             yield "recognitions", fact.stream
 
 
-def _changed(compared: Compared, before: Views, after: Views, happened: dict[Subject, list[int]]) -> Iterator[Json]:
+def _changed(compared: Compared, before: Views, after: Views, happened: dict[Subject, Positions]) -> Iterator[Json]:
     """Yield the rows of one table that differ."""
     old, new = _rows(compared, before), _rows(compared, after)
     for key in sorted({*old, *new}):
@@ -262,7 +286,7 @@ def _changed(compared: Compared, before: Views, after: Views, happened: dict[Sub
         changes = _changes(one, other, compared.shown)
         if changes:
             named = (other or one)["_name"]
-            yield {**_key(key), "name": named, "changes": changes, **_by(happened.get(key, []))}
+            yield {**_key(key), "name": named, "changes": changes, **happened.get(key, Positions()).shown()}
 
 
 def _rows(compared: Compared, views: Views) -> dict[Subject, Json]:
@@ -285,10 +309,6 @@ def _changes(one: Json, other: Json, columns: Sequence[str]) -> Json:
     return {name: {"from": plain(old), "to": plain(new)} for name, old, new in pairs if old != new}
 
 
-def _by(positions: Sequence[int]) -> Json:
-    return {"events": len(positions), "positions": list(positions[:MOST_POSITIONS])}
-
-
 def _moved(before: Ranked, after: Ranked) -> Iterator[Json]:
     """Yield whoever is at the top at either point and changed rank or points; others' events can change a rank."""
     above, below = after.top(), before.top()
@@ -297,7 +317,8 @@ def _moved(before: Ranked, after: Ranked) -> Iterator[Json]:
         changes = _changes(old, new, ("rank", "points"))
         if changes:
             scored = after.scored(entity) - before.scored(entity) if "points" in changes else set()
-            yield {"id": str(entity), "changes": changes, **_by(sorted({position for position, _ in scored}))}
+            by = Positions(sorted({position for position, _ in scored}))
+            yield {"id": str(entity), "changes": changes, **by.shown()}
 
 
 def plain(value: object) -> object:

@@ -16,10 +16,15 @@ from history.tables import events
 from projections.projection import Projection
 from projections.replay import PAGE, replay, scratch
 from projections.retained import Retained, spacing
+from projections.turns import Turns
 
 Kinds = Sequence[type[Projection]]
 
 KEPT: Final = 8
+AT_ONCE: Final = 2
+"""How many points are folded at once: more would only share the processor's cores."""
+WAITING: Final = 14
+"""How many wait for a point that is, or is to be, folded."""
 BEGUN: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "campaigns": [("campaigns", "state"), ("asks", "statement")],
     "chapters": [("chapters", "state")],
@@ -64,6 +69,7 @@ class Past:
         self._log, self._retained = log, retained
         self._cuts: OrderedDict[Any, _Cut] = OrderedDict()
         self._mutex = threading.Lock()
+        self._turns = Turns(AT_ONCE, WAITING)
 
     @property
     def kept(self) -> int:
@@ -72,21 +78,23 @@ class Past:
 
     @contextmanager
     def open(self, kinds: Kinds, position: int, by: datetime | None) -> Iterator[Connection]:
-        """Give the kinds as of a position, and of what had happened by a time, in a database of their own."""
+        """Give the kinds as of a position, and of what had happened by a time, in a database of their own.
+
+        Raises Unavailable where too many wait already for what must be folded first.
+        """
         key = (position, by, *sorted(kind.name for kind in kinds))
         with self._mutex:
             cut = self._cuts.setdefault(key, _Cut())
             self._cuts.move_to_end(key)
             cut.readers += 1
         try:
-            with cut.lock:
-                if cut.engine is None:
-                    cut.engine = self._fold(kinds, position, by)
-            with cut.engine.connect() as connection:
+            with (cut.engine or self._first(cut, kinds, position, by)).connect() as connection:
                 yield connection
         finally:
             with self._mutex:
                 cut.readers -= 1
+                if cut.engine is None and not cut.readers:
+                    self._cuts.pop(key, None)
                 self._keep(KEPT)
 
     def close(self) -> None:
@@ -101,6 +109,14 @@ class Past:
             engine = self._cuts.pop(key).engine
             if engine is not None:
                 engine.dispose()
+
+    def _first(self, cut: _Cut, kinds: Kinds, position: int, by: datetime | None) -> Engine:
+        """Fold a cut, or wait for whoever folds it."""
+        with self._turns.queued(), cut.lock:
+            if cut.engine is None:
+                with self._turns.turn():
+                    cut.engine = self._fold(kinds, position, by)
+            return cut.engine
 
     def _fold(self, kinds: Kinds, position: int, by: datetime | None) -> Engine:
         """Fold with models of its own: those of the runner may be in the middle of a batch."""

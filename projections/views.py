@@ -19,9 +19,12 @@ from projections.past import Past
 from projections.projection import Projection
 from projections.retained import Retained
 from projections.runner import Runner
+from projections.turns import Turns
 
 P = TypeVar("P", bound=Projection)
 WAIT_SECONDS: Final = 2.0
+COMPARING, WAITING = 2, 8
+"""How many compare two points of history at once, each with connections of its own, and how many wait for that."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Reader:
     def __init__(self, runner: Runner, folder: Path | None = None) -> None:
         self.runner = runner
         self._past = Past(runner.log, None if folder is None else Retained(folder, runner.database))
+        self.comparing = Turns(COMPARING, WAITING)
+        """Whose turn it is to compare two points: it reads all that happened between them."""
 
     @contextmanager
     def open(self, kinds: Sequence[type[Projection]] = (), as_of: AsOf = PRESENT) -> Iterator[Views]:
