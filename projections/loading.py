@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Dialect, Table
+from sqlalchemy.schema import AddConstraint
 
 from history.database import Database, saying_why
+from history.tables import Moment
 from history.tables import projections as checkpoints
 from projections.projection import Projection
 
@@ -17,7 +19,7 @@ CHUNK: Final = 25_000
 PAUSE_SECONDS: Final = 0.005
 """How long others are let in between two chunks."""
 LINES: Final = 5_000
-PLAIN: Final = (sa.Uuid, sa.Integer, sa.BigInteger, sa.Boolean, sa.Date, sa.Float)
+PLAIN: Final = (sa.Uuid, sa.Integer, sa.BigInteger, sa.Boolean, sa.Date, sa.Float, Moment)
 """Types of which SQLite's text cannot hold what PostgreSQL's COPY would take for a mark."""
 
 Progress = Callable[[int], Any]
@@ -58,7 +60,10 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
         model.drop(connection)
         model.create(connection, indexed=False)
         for table in _tables(model):
+            # An index made at once takes half the time of one that is kept up with row by row.
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT {table.name}_pkey")
             _copy(connection, table, draft)
+            connection.execute(AddConstraint(table.primary_key))
         model.index(connection)
         for table in _tables(model):
             connection.exec_driver_sql(f"ANALYZE {table.name}")

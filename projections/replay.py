@@ -45,12 +45,15 @@ def replay(
     for model in models:
         model.create(connection, indexed=False)
     topics = sorted({topic for model in models for topic in model.handlers})
-    while facts := log.sealed_facts(after, page, events.c.topic.in_(topics), events.c.position <= position, *where):
-        for model in models:
-            changes = Changes(connection, bulk=True)
-            model.apply(facts, changes)
-            changes.flush()
-        after = facts[-1].position
+    while after < position:
+        upto = min(after + page, position)
+        these = events.c.position <= upto, events.c.topic.in_(topics)  # a range: no database reads more than it
+        if facts := log.sealed_facts(after, page, *these, *where):
+            for model in models:
+                changes = Changes(connection, bulk=True)
+                model.apply(facts, changes)
+                changes.flush()
+        after = upto
         yield after
     for model in models:
         model.settle(connection)
