@@ -1,5 +1,6 @@
 """What changed between two points of history, over HTTP."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -9,11 +10,16 @@ from pydantic import BaseModel, Field
 
 from api.bootstrap import Groundswell
 from api.common import LONGEST_POINT, Stale, Store, read_point
+from api.names import names_on
 from api.openapi import answers
 from domain.kernel import Invalid
+from projections.boards import Scope
 from projections.history_diff import diff
 
 router = APIRouter(prefix="/history", tags=["history"])
+
+NAMES: Final = 500
+"""How many names are looked up at a time."""
 
 
 class PointShown(BaseModel):
@@ -152,3 +158,13 @@ def difference(
     first = read_point(store, since, since_occurred, ("from", "from_occurred"))
     last = read_point(store, until, until_occurred, ("to", "to_occurred"))
     return diff(store.reader, first, last)
+
+
+def board_names(store: Groundswell, things: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Return by id the names, of supporters on the board of the movement that changed, that may be shown now."""
+    found: dict[str, str | None] = {}
+    with store.reader.open() as present:
+        for start in range(0, len(things), NAMES):
+            keys = [UUID(each["id"]) for each in things[start : start + NAMES]]
+            found |= {str(key): name for key, name in names_on(present, Scope.MOVEMENT, keys).items()}
+    return found

@@ -16,9 +16,9 @@ SENTENCES: Final = {
     "recognition_awarded": "The recognition {title} was given.",
     "recognition_revoked": "The recognition {title} was revoked.",
     "supporters": "Supporter number {number} joined.",
-    "pledges": "The pledge number {number} was made.",
-    "actions": "The action number {number} was logged.",
-    "recognitions": "The recognition number {number} was given.",
+    "pledges": "Pledge number {number} was made.",
+    "actions": "Action number {number} was logged.",
+    "recognitions": "Recognition number {number} was given.",
 }
 FIRST: Final = {
     "supporters": "The first supporter joined.",

@@ -21,20 +21,22 @@ NAMED: Final = 5
 def diff(*, since: str, until: str | None, from_occurred: str | None, to_occurred: str | None, as_json: bool) -> None:
     """Show what changed from one point of history to a later one, and which events did it.
 
-    FROM and TO are positions, or RFC 3339 times of recording; without TO it is compared with the present.
+    FROM and TO are positions, RFC 3339 times of recording, or days (2026-05-01: the end of it, in UTC); without TO it
+    is compared with the present.
     """
-    from api.history_diff import difference  # noqa: PLC0415 - brings FastAPI with it, which takes its time
+    from api.history_diff import board_names, difference  # noqa: PLC0415 - brings FastAPI with it, which takes its time
 
     with console.opened() as groundswell:
         console.catch_up(groundswell)
         found = difference(groundswell, since, until, from_occurred, to_occurred)
+        names = {} if as_json else board_names(groundswell, found["board"])
     if as_json:
         console.print_json(found)
         return
     console.say(f"From {_point(found['from'])} to {_point(found['to'])}: {found['events']:,} events.")
     new, erased = found["supporters"]["new"], found["supporters"]["erased"]
     console.say(f"Supporters: {new:,} new, {erased:,} erased.")
-    rows = [row for section in SECTIONS for each in found[section] for row in _rows(section, each)]
+    rows = [row for section in SECTIONS for each in found[section] for row in _rows(section, each, names)]
     if rows:
         console.print_table(("what", "name", "changed", "from", "to", "#events", "positions"), rows)
     else:
@@ -46,12 +48,14 @@ def _point(point: Mapping[str, Any]) -> str:
     return f"position {point['position']:,}" + (f" (what had happened by {by})" if by else "")
 
 
-def _rows(section: str, each: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _rows(section: str, each: Mapping[str, Any], names: Mapping[str, str | None]) -> Iterator[tuple[Any, ...]]:
+    unnamed = f"not named ({each['id'][:8]})" if section == "board" else each["id"]
+    name = each.get("name") or names.get(each["id"]) or unnamed
     positions = ", ".join(map(str, each["positions"][:NAMED])) + (" …" if each["events"] > NAMED else "")
     for column, change in each["changes"].items():
         yield (
             section,
-            each.get("name") or each["id"],
+            name,
             column,
             _value(change["from"]),
             _value(change["to"]),

@@ -1,22 +1,20 @@
 """What changed between two days: every count, rank, stage and name that differs, with the events that did it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from api.common import LONGEST_POINT, MaybeCaller, Stale, Store
-from api.history_diff import difference
-from api.names import names_on
+from api.history_diff import board_names, difference
 from api.pages.rendering import moment, number, page
 from api.problems import status_of
 from api.standings import recorded_at
 from domain.kernel import Invalid
-from projections.boards import Scope
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -29,6 +27,15 @@ SECTIONS: Final = (
     ("recognitions", "Recognitions"),
     ("board", "Board of the movement"),
 )
+PLACES: Final = {
+    "campaigns": "/campaigns/{}",
+    "asks": "/campaigns/{}",
+    "policies": "/api/v1/policies/{}",
+    "chapters": "/boards/chapters/{}",
+    "partnerships": "/api/v1/partnerships/{}",
+    "board": "/boards/movement/entries/{}",
+}
+"""Where a thing of each kind is shown."""
 SHOWN: Final = 100
 """How many things of a kind the page shows; the data has all."""
 NAMED: Final = 8
@@ -51,12 +58,14 @@ def history_diff(
 ) -> HTMLResponse:
     """Show a form that asks for two points, and what changed between them."""
     asked = {"from": since, "to": until, "from_occurred": since_occurred, "to_occurred": until_occurred}
-    found, problem, status = None, None, 200
+    found, problem, status = None, None, HTTPStatus.OK
     if since or since_occurred:
         try:
             found = difference(store, since, until, since_occurred, until_occurred)
         except Invalid as refused:
             problem, status = refused.message, status_of(refused)
+    elif until or until_occurred:
+        problem, status = "Choose the day from which to compare.", HTTPStatus.UNPROCESSABLE_ENTITY
     answer = page(
         "history_diff.html",
         caller,
@@ -77,26 +86,34 @@ def said(point: Mapping[str, Any], store: Store) -> str:
     """Say which point it is."""
     recorded = recorded_at(store, point["position"])
     known = f"position {number(point['position'])}" + (f" (recorded {moment(recorded)})" if recorded else "")
+    if point["position"] == 0:
+        known = "the beginning, before anything was recorded"
     by = point["occurred_by"]
-    return f"{known}, of what had happened by {moment(datetime.fromisoformat(by))}" if by else known
+    return f"what had happened by {moment(datetime.fromisoformat(by))}, as known at {known}" if by else known
 
 
 def sections(store: Store, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield what changed of each kind, where anything did."""
+    then = {"as_of": found["to"]["position"]}
+    if found["to"]["occurred_by"]:
+        then["occurred_by"] = found["to"]["occurred_by"]
     for key, title in SECTIONS:
         things = found[key]
         if things:
             shown = things[:SHOWN]
             names = board_names(store, shown) if key == "board" else {}
-            rows = [row for each in shown if (row := as_row(each, each.get("name") or names.get(each["id"])))]
+            rows = [
+                row | {"link": link(key, each["id"], then)}
+                for each in shown
+                if (row := as_row(each, each.get("name") or names.get(each["id"])))
+            ]
             yield {"key": key, "title": title, "rows": rows, "more": len(things) - len(shown)}
 
 
-def board_names(store: Store, things: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
-    """Return the names of supporters that may be shown now."""
-    with store.reader.open() as present:
-        names = names_on(present, Scope.MOVEMENT, [UUID(each["id"]) for each in things])
-    return {str(key): name for key, name in names.items()}
+def link(section: str, key: str, then: Mapping[str, Any]) -> str | None:
+    """Return where something that changed is shown as of the later point, if it has a place of its own."""
+    place = PLACES.get(section)
+    return f"{place.format(key)}?{urlencode(then)}" if place else None
 
 
 def as_row(thing: Mapping[str, Any], name: str | None) -> dict[str, Any] | None:

@@ -3,8 +3,10 @@
 import csv
 import io
 import random
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +182,8 @@ def test_pages_say_of_which_point_they_are_and_keep_it(told: Api) -> None:
     assert "and only what had happened by 15 March 2026" in both
     assert page(told, "/timeline?as_of=&occurred_by=") == page(told, "/timeline")
     assert "The history ends at position 7" in page(told, "/timeline?as_of=8", 422)
-    assert "There is no campaign" in page(told, "/campaigns/spring?as_of=0", 404)
+    assert "By then there was no campaign" in page(told, "/campaigns/spring?as_of=0", 404)
+    assert "As of the beginning, before anything was recorded" in page(told, "/timeline?as_of=0")
 
 
 def test_the_timeline_page_shows_so_many_buckets_at_a_time(told: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +209,14 @@ def test_the_page_of_what_changed(told: Api) -> None:
     assert "No count, rank, stage or name differs." in page(told, "/history/diff?from=7")
     assert "must be the earlier one" in page(told, "/history/diff?from=5&to=3", 422)
     by_time = page(told, "/history/diff?from_occurred=2026-03-15&to_occurred=2026-04-15")
-    assert "of what had happened by 15 March 2026" in by_time
+    assert "what had happened by 15 March 2026" in by_time
+    assert "Choose the day from which to compare" in page(told, "/history/diff?to=7", 422)
+    assert "the beginning, before anything was recorded" in page(told, "/history/diff?from=0&to=5")
+    assert "the same point" in page(told, "/history/diff?from=7")
+    opened = re.findall(r'<li><a href="([^"]+)"', found)
+    assert len(opened) >= 3
+    for link in opened:
+        assert told.client.get(unescape(link)).status_code == 200
     assert "/history/diff" in page(told, "/timeline")
 
 
@@ -219,6 +229,9 @@ def test_what_changed_on_the_command_line(told: Api, tmp_path: Path) -> None:
     said = cli("diff", "5").out
     assert "From position 5 to position 7: 2 events." in said
     assert "Spring" in said
+    assert "not named (" in said  # on the board
+    told.run("supporters.set_visibility", supporter="bert", public=True, display_name="Bert R.")
+    assert "Bert R." in cli("diff", "5").out
     assert "No count, rank, stage or name differs." in cli("diff", "7").out
     wrong = {("7", "5"): "history.backwards", ("x",): "command.invalid_date", ("99",): "as_of.in_future"}
     for arguments, code in wrong.items():
