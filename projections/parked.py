@@ -40,9 +40,9 @@ class Retried:
     waiting: int
 
 
-def parked(runner: Runner, names: Sequence[str] = ()) -> list[Parked]:
-    """Return what waits, of these read models or of all, in order of projection and position."""
-    query = sa.select(parked_events).order_by(parked_events.c.projection, parked_events.c.position)
+def parked(runner: Runner, names: Sequence[str] = (), limit: int | None = None) -> list[Parked]:
+    """Return what waits, of these read models or of all, in order of projection and position; so many at most."""
+    query = sa.select(parked_events).order_by(parked_events.c.projection, parked_events.c.position).limit(limit)
     if names:
         query = query.where(parked_events.c.projection.in_(names))
     with runner.database.read() as connection:

@@ -18,6 +18,7 @@ from rich.table import Table
 from api.bootstrap import Groundswell, open_groundswell
 from api.settings import Settings, from_environment
 from domain.kernel import Invalid, Unavailable
+from history.tables import moment_text
 
 DONE: Final = 0
 FOUND_WRONG: Final = 1
@@ -82,12 +83,17 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, ensure_ascii=False, default=_as_text))
 
 
 def print_schema(value: object) -> None:
     """Print a value as JSON that a person can read."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_as_text))
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON has no form for as the answers over HTTP have it: a moment by RFC 3339."""
+    return moment_text(value) if isinstance(value, datetime) else str(value)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:

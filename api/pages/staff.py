@@ -11,6 +11,7 @@ from api.operations import ReadModel, standing
 from api.pages.rendering import SECURITY, page
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
+from projections.parked import parked
 from projections.supporters import Supporters
 from projections.views import Views
 
@@ -18,6 +19,8 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 CAMPAIGNS: Final = 100
 LATEST: Final = 12
+WAITING: Final = 10
+"""How many parked events are shown; the command line lists all."""
 HIDDEN: Final = "—"
 
 
@@ -51,6 +54,7 @@ def overview(store: Store, response: Response, stale: Stale, caller: MaybeCaller
             health=health(found.models),
             parked=sum(model.parked for model in found.models),
             retrying=sum(model.retrying for model in found.models),
+            waiting=parked(store.runner, limit=WAITING),
             position=opened.position,
             stale=stale,
         )
@@ -92,7 +96,7 @@ def _state(model: ReadModel) -> str:
         return "up to date"
     if model.moving:
         return "catching up"
-    since = f"stands still for {age(model.lag_seconds)}"
+    since = f"has stood still for {age(model.lag_seconds)}"
     return f"{since}: {model.trouble}" if model.trouble else f"{since}: no “groundswell up” or “work” moves it"
 
 

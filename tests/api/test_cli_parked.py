@@ -58,6 +58,7 @@ def test_what_is_parked_is_listed_with_the_reason(cli: Cli, frozen: Path) -> Non
     ]
     assert found[0]["error"] == WHY
     assert found[0]["retry_at"] > found[0]["parked_at"]
+    assert all("T" in found[0][key] and found[0][key].endswith("Z") for key in ("parked_at", "retry_at"))
     assert found[1]["retry_at"] is None
     assert cli("parked", "list", "pledges").status == 0
 

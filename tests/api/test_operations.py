@@ -85,10 +85,10 @@ def test_why_a_read_model_stands_still_is_on_the_staff_page(api: Api, monkeypatc
     stand_still(api, position=0, trouble="history.unknown_topic: x")
     monkeypatch.setattr("api.operations.now", lambda: now() + timedelta(minutes=5))
     page = api.client.get("/staff", headers=api.token(Role.MANAGER)).text
-    assert "stands still for 5 minutes: history.unknown_topic: x" in page
+    assert "has stood still for 5 minutes: history.unknown_topic: x" in page
     stand_still(api, trouble=None)
     page = api.client.get("/staff", headers=api.token(Role.MANAGER)).text
-    assert "stands still for 5 minutes: no “groundswell up” or “work” moves it" in page
+    assert "has stood still for 5 minutes: no “groundswell up” or “work” moves it" in page
 
 
 def test_a_read_model_of_another_release_says_so_while_it_is_built_anew(
@@ -115,6 +115,9 @@ def test_what_is_parked_is_told(sqlite_api: Api, tmp_path: Path) -> None:
     assert 'groundswell_projection_retries_total{projection="chapters"} 0' in lines
     page = sqlite_api.client.get("/staff", headers=sqlite_api.token(Role.MANAGER)).text
     assert "1 event is parked, of which 1 will be tried again by itself" in page
+    assert "chapters could not take" in page
+    assert "<code>chapters.Founded</code>: " in page
+    assert "; tried again " in page
 
 
 def test_ages_are_said_in_words() -> None:
