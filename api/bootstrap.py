@@ -1,5 +1,6 @@
 """The composition root: lists what the application is made of, and puts it together."""
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -82,6 +83,10 @@ PAST: Final = "past"
 Progress = Callable[[str, int], Any]
 
 
+class Stopped(Exception):
+    """Work was left in the middle because its process is to end; it is gone on with the next time."""
+
+
 class Groundswell:
     """One store with everything that works on it; a context manager that closes it."""
 
@@ -121,7 +126,10 @@ class Groundswell:
         if not self.stale:
             return
         try:
+            progress("rebuilding", 0)
             rebuild(self.runner, self.stale, progress, self.settings.data_dir / DRAFTS)
+        except Stopped:
+            raise
         except Exception as error:
             self.runner.explain(self.stale, error)
             raise
@@ -153,15 +161,14 @@ class Worker:
     def __init__(self, groundswell: Groundswell) -> None:
         self._groundswell = groundswell
         self._housekeeping = Loop("housekeeping", self._keep_house)
-        self._followers = (
-            Loop("read models", groundswell.runner.catch_up),
-            Loop("reactions", groundswell.follow_up),
-        )
+        self._followers = (Loop("read models", self._catch_up), Loop("reactions", self._follow_up))
+        self._stopping = threading.Event()
         self._pages = BoardPages(groundswell.runner)
         self._hints = Hints(groundswell.engine.database, self._hear)
 
     def start(self, *, follow: bool = True) -> None:
         """Begin to work; new events of this process wake the worker at once, and so do hints of others."""
+        self._stopping.clear()
         self._housekeeping.start()
         if not follow:
             return
@@ -173,12 +180,25 @@ class Worker:
         self._hints.start()
 
     def stop(self) -> None:
-        """Finish what is at hand and stop."""
+        """Finish what is at hand, be it in the middle of a rebuild, and stop."""
+        self._stopping.set()
         self._hints.stop()
         self._pages.stop()
         self._groundswell.notifications.stop()
         for loop in (*self._followers, self._housekeeping):
             loop.stop()
+
+    def _catch_up(self) -> None:
+        while not self._stopping.is_set() and self._groundswell.runner.step() is not None:
+            pass
+
+    def _follow_up(self) -> None:
+        with suppress(Stopped):
+            self._groundswell.follow_up(self._go_on)
+
+    def _go_on(self, _stage: str, _position: int) -> None:
+        if self._stopping.is_set():
+            raise Stopped
 
     def _wake(self, _position: int) -> None:
         for loop in self._followers:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +15,9 @@ from domain.kernel import Actor
 from history.envelope import Envelope, new_id
 from history.tables import projections as checkpoints
 from history.tables import reactions
+from projections.chapters import Chapters
+from projections.rebuild import rebuild
+from projections.runner import Runner
 
 SOON = 30.0  # seconds, on the slowest of machines
 Opens = Callable[[], Groundswell]
@@ -90,3 +95,65 @@ def test_a_worker_that_is_stopped_gives_its_leases_back(opens: Opens) -> None:
     assert owners == {None}
     other.worker.start()
     assert seen(other, found(other, "b"))
+
+
+def test_a_worker_stops_although_much_is_left_to_be_read(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    groundswell = opens()
+    positions = [found(groundswell, str(number)) for number in range(9)]
+    groundswell.runner.batch = 1
+    begun, end, step = Event(), Event(), Runner.step
+
+    def slowly(runner: Runner) -> int | None:
+        begun.set()
+        assert end.wait(SOON)
+        return step(runner)
+
+    monkeypatch.setattr(Runner, "step", slowly)
+    stop_in_between(groundswell, begun, end)
+    with groundswell.engine.database.read() as connection:
+        assert groundswell.runner.position(connection) < positions[-1]
+
+
+def test_a_worker_stops_in_the_middle_of_a_rebuild(opens: Opens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept as the reason why it stands still, and the next one goes on with it."""
+    groundswell = opens()
+    position = [found(groundswell, str(number)) for number in range(3)][-1]
+    groundswell.catch_up()
+    groundswell.stale = [Chapters]
+    begun, end = Event(), Event()
+
+    def slowly(runner: Runner, kinds: Any, progress: Any, folder: Path) -> None:  # noqa: ANN401 - handed through
+        def report(stage: str, done: int) -> None:
+            begun.set()
+            assert end.wait(SOON)
+            progress(stage, done)
+
+        rebuild(runner, kinds, report, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("api.bootstrap.rebuild", slowly)
+        stop_in_between(groundswell, begun, end)
+    assert groundswell.stale == [Chapters]
+    with groundswell.engine.database.read() as connection:
+        live = sa.select(checkpoints.c.build, checkpoints.c.trouble).where(checkpoints.c.live)
+        assert {tuple(row) for row in connection.execute(live)} == {(1, None)}
+    groundswell.worker.start()
+    assert seen(groundswell, found(groundswell, "more"))
+    groundswell.catch_up()
+    assert groundswell.stale == []
+    with groundswell.reader.open([Chapters]) as views:
+        assert views[Chapters].build == 2
+        assert views.position > position
+        assert views[Chapters].count(views.connection) == 4
+
+
+def stop_in_between(groundswell: Groundswell, begun: Event, end: Event) -> None:
+    """Start the worker, and have it stop while it is at what has begun; ``end`` lets that go on."""
+    groundswell.worker.start()
+    assert begun.wait(SOON)
+    stopping = Thread(target=groundswell.worker.stop)
+    stopping.start()
+    assert groundswell.worker._stopping.wait(SOON)  # noqa: SLF001 - it has been told
+    end.set()
+    stopping.join(SOON)
+    assert not stopping.is_alive()
