@@ -168,7 +168,6 @@ class Worker:
 
     def start(self, *, follow: bool = True) -> None:
         """Begin to work; new events of this process wake the worker at once, and so do hints of others."""
-        self._stopping.clear()
         self._housekeeping.start()
         if not follow:
             return
