@@ -3,6 +3,7 @@
 They are a cache beside the ledger, which says the same. A board gets a page whenever so many more entries count on it.
 """
 
+import secrets
 import struct
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, NamedTuple
@@ -100,9 +101,32 @@ class Pages:
         return Page(row.position, standings, list(_COUNT.iter_unpack(row.counts)))
 
     def forget(self, connection: Connection, position: int) -> None:
-        """Drop the pages from a position on; no board has all that it should have then."""
+        """Drop the pages from a position on; no board has all that it should have then.
+
+        The marks go first: that waits for whoever is writing pages, and what they wrote is dropped too.
+        """
         page = self.table.c.position
-        connection.execute(self.table.delete().where(sa.or_(page >= position, page < 0)))
+        connection.execute(self.table.delete().where(page < 0))
+        connection.execute(self.table.delete().where(page >= position))
+
+    def begin(self, connection: Connection, board: int) -> int:
+        """Mark that the missing pages of a board are being made; return what tells this mark from others."""
+        page, token = self.table.c, secrets.randbits(62)
+        connection.execute(self.table.delete().where(page.board == board, page.position < 0))
+        self.keep(connection, [(board, Page(WALKING, (), ((token, 0),)))])
+        return token
+
+    def going_on(self, connection: Connection, board: int, token: int) -> bool:
+        """Tell whether the mark still stands, and hold it to the end of the transaction: nobody drops pages then."""
+        page = self.table.c
+        query = sa.select(page.counts).where(page.board == board, page.position == WALKING).with_for_update()
+        return connection.scalar(query) == _COUNT.pack(token, 0)
+
+    def end(self, connection: Connection, board: int) -> None:
+        """Mark that a board has all the pages it should have; a mark that is gone meanwhile stays so."""
+        page = self.table.c
+        mine = page.board == board, page.position == WALKING
+        connection.execute(self.table.update().where(*mine).values(position=COMPLETE))
 
     def make(self, connection: Connection, totals: Totals, board: int, position: int) -> Page:
         """Return the page of a board that the totals make, which stand at a position."""
@@ -112,8 +136,3 @@ class Pages:
     def due(self, entries: int, added: int) -> bool:
         """Tell whether a board on which so many entries count, so many of them new, is to get a page."""
         return entries // self.EVERY > (entries - added) // self.EVERY
-
-
-def mark(position: int) -> Page:
-    """Return a page that only says something."""
-    return Page(position, (), ())

@@ -18,7 +18,7 @@ from history.database import Database
 from history.statements import run, select_among
 from projections.boards import Board, Scope, Window
 from projections.leaderboards import Leaderboards
-from projections.pages import COMPLETE, WALKING, Page, mark
+from projections.pages import COMPLETE, Page
 from projections.replay import scratch
 
 BLOCK: Final = 10_000
@@ -28,7 +28,7 @@ WRITTEN: Final = 20
 
 
 class _Overtaken(Exception):
-    """Pages were dropped meanwhile, because an event came after later ones."""
+    """Pages were dropped meanwhile, because an event came after later ones, or somebody else makes them."""
 
 
 def complete(database: Database, model: Leaderboards) -> Iterator[int]:
@@ -55,7 +55,7 @@ def _incomplete(connection: Connection, model: Leaderboards) -> list[Board]:
 def walk(database: Database, model: Leaderboards, board: Board) -> Iterator[int]:
     """Make the pages of one board anew; yield the positions reached."""
     with database.write() as connection:
-        _mark(connection, model, board, WALKING)
+        token = model.pages.begin(connection, board.id)
         head = connection.scalar(sa.select(sa.func.max(model.entries.c.position))) or 0
     pages: list[Page] = []
     written = -1
@@ -63,36 +63,34 @@ def walk(database: Database, model: Leaderboards, board: Board) -> Iterator[int]
         for page in way.pages(head):
             pages.append(page)
             if len(pages) == WRITTEN:
-                written = _write(database, model, board, pages, written, pages[-1].position)
+                written = _write(database, model, board, token, pages, written)
                 pages = []
             yield page.position
-    _write(database, model, board, pages, written, head)
+    _write(database, model, board, token, pages, written, head)
+
+
+def _write(
+    database: Database,
+    model: Leaderboards,
+    board: Board,
+    token: int,
+    pages: list[Page],
+    after: int,
+    head: int | None = None,
+) -> int:
+    """Write pages instead of those that are there after a position; return the position that is reached.
+
+    It is that of the last page, or the ``head``, with which the board is complete.
+    """
+    page, by = model.pages.table.c, pages[-1].position if head is None else head
     with database.write() as connection:
-        _check(connection, model, board)
-        _mark(connection, model, board, COMPLETE)
-
-
-def _mark(connection: Connection, model: Leaderboards, board: Board, position: int) -> None:
-    page = model.pages.table.c
-    connection.execute(model.pages.table.delete().where(page.board == board.id, page.position < 0))
-    model.pages.keep(connection, [(board.id, mark(position))])
-
-
-def _check(connection: Connection, model: Leaderboards, board: Board) -> None:
-    page = model.pages.table.c
-    query = sa.select(page.board).where(page.board == board.id, page.position == WALKING)
-    if connection.scalar(query) is None:
-        raise _Overtaken
-
-
-def _write(database: Database, model: Leaderboards, board: Board, pages: list[Page], after: int, by: int) -> int:
-    """Write pages instead of those that are there after a position; return the position that is reached."""
-    page = model.pages.table.c
-    with database.write() as connection:
-        _check(connection, model, board)
+        if not model.pages.going_on(connection, board.id, token):
+            raise _Overtaken("An event came late, or somebody else makes these pages.")
         old = page.board == board.id, page.position > max(after, -1), page.position <= by
         connection.execute(model.pages.table.delete().where(*old))
         model.pages.keep(connection, ((board.id, each) for each in pages))
+        if head is not None:
+            model.pages.end(connection, board.id)
     return by
 
 
