@@ -39,6 +39,11 @@ def kind(topic: str, number: int = 2) -> str:
     return one if number == 1 else many
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many of something there are: 1 event, 1,200 events."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def signed(value: float) -> str:
     """Return a change of points with its sign, as in +3; 0 for none."""
     return f"+{value:,}" if value > 0 else f"\N{MINUS SIGN}{-value:,}" if value < 0 else "0"

@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from api.cli import console
+from api.words import counted
 
 SECTIONS: Final = ("campaigns", "asks", "chapters", "policies", "partnerships", "recognitions", "board")
 NAMED: Final = 5
@@ -33,7 +34,7 @@ def diff(*, since: str, until: str | None, from_occurred: str | None, to_occurre
     if as_json:
         console.print_json(found)
         return
-    console.say(f"From {_point(found['from'])} to {_point(found['to'])}: {found['events']:,} events.")
+    console.say(f"From {_point(found['from'])} to {_point(found['to'])}: {counted(found['events'], 'event')}.")
     new, erased = found["supporters"]["new"], found["supporters"]["erased"]
     console.say(f"Supporters: {new:,} new, {erased:,} erased.")
     rows = [row for section in SECTIONS for each in found[section] for row in _rows(section, each, names)]

@@ -7,6 +7,7 @@ import click
 
 from api.bootstrap import kinds
 from api.cli import console
+from api.words import counted
 from projections.parked import discard, parked, retry
 from projections.rebuild import DRAFTS, Difference, compare, rebuild
 
@@ -33,7 +34,7 @@ def rebuild_(*, projections: tuple[str, ...], only_compare: bool, as_json: bool)
     if as_json:
         console.print_json({"rebuilt": [kind.name for kind in chosen], "position": head})
     else:
-        console.say(f"Rebuilt from {head:,} events: {names}.")
+        console.say(f"Rebuilt from {counted(head, 'event')}: {names}.")
     return console.DONE
 
 
@@ -42,7 +43,8 @@ def _compared(differences: list[Difference], count: int, head: int, *, as_json: 
         found = [{"projection": d.projection, "table": d.table, "live": d.live, "fresh": d.fresh} for d in differences]
         console.print_json({"equal": not differences, "position": head, "differences": found})
     elif not differences:
-        console.say(f"Equal: {count} read models, live and built anew from {head:,} events.")
+        models, facts = counted(count, "read model"), counted(head, "event")
+        console.say(f"Equal: {models}, live and built anew from {facts}.")
     else:
         for one in differences:
             console.say(f"{one.table} ({one.projection}) differs, first in this row:")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
@@ -27,6 +28,7 @@ from domain.kernel import Unknown, identify, now
 from projections.boards import Board, Scope, Window
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
+from projections.pledges import Pledges
 from projections.supporters import Supporters
 from projections.teams import Sort
 
@@ -166,6 +168,7 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
     path = f"{here}/entries/{found.id}"
     shown = past(asked.store, asked.as_of, found.as_of, path, **_kept(asked, board))
     query = _kept(asked, board) | shown.point
+    erased, pledged = _of_supporter(asked, board, found)
     rules = published(asked.store, asked.as_of)
     versions = {found.rules_version, *(each.rules_version for each in found.entries)}
     return page(
@@ -176,12 +179,15 @@ def entry_page(asked: Asked, board: Board, caller: MaybeCaller, entry: str, head
         period=_period(board),
         who=found.name or _who(board, None).capitalize(),
         found=found,
-        erased=_erased(asked, board, found),
+        erased=erased,
         team=_link(f"/boards/chapters/{found.id}", query) if board.scope is Scope.CHAPTERS else None,
         topics=[{"kind": kind(each.topic, each.events).capitalize(), **each.model_dump()} for each in found.topics],
         above=_beside(board, found.above, here, query),
         below=_beside(board, found.below, here, query),
-        entries=[{"kind": kind(each.topic, 1).capitalize(), **each.model_dump()} for each in found.entries],
+        entries=[
+            {"kind": kind(each.topic, 1).capitalize(), "campaign": pledged.get(each.stream), **each.model_dump()}
+            for each in found.entries
+        ],
         first=asked.cursor is None,
         more=shown.link(cursor=found.next) if found.next else None,
         differs=len(versions) > 1 or any(each.daily_cap is not None for each in rules if each.version in versions),
@@ -256,12 +262,20 @@ def _beside_window(board: Board) -> list[tuple[dict[str, str], str]]:
     return [({"window": board.window.value, "on": on.isoformat()}, name) for name, on in days.items()]
 
 
-def _erased(asked: Asked, board: Board, found: Explained) -> bool:
+def _of_supporter(asked: Asked, board: Board, found: Explained) -> tuple[bool, dict[UUID, str | None]]:
+    """Return whether a supporter was erased, and by pledge the title of its campaign where a board has several."""
     if board.of_teams:
-        return False
+        return False, {}
     with asked.store.reader.open() as present:
-        row = present[Supporters].find(present.connection, found.id)
-    return row is not None and row.erased_at is not None
+        connection = present.connection
+        row = present[Supporters].find(connection, found.id)
+        erased = row is not None and row.erased_at is not None
+        if board.scope is Scope.CAMPAIGN:
+            return erased, {}
+        pledges = present[Pledges].of_supporter(connection, found.id)
+        campaigns = {key: present[Campaigns].find(connection, key) for key in {each.campaign for each in pledges}}
+    titles = {key: campaign.title for key, campaign in campaigns.items() if campaign is not None}
+    return erased, {each.id: titles.get(each.campaign) for each in pledges}
 
 
 def _period(board: Board) -> str:

@@ -46,6 +46,8 @@ def test_every_row_opens_to_why_it_stands_there(api: Api) -> None:
         "2 points ahead of a supporter who is not named, at rank 4. They have 1 fewer check-in (\N{MINUS SIGN}2).",
         "Check-in12",
         "Version 0: pledge made 1",
+        "Pledge made30 March 2026 · C",
+        "As of another day",
     ):
         assert said in bert
     assert "Why rank 2?" in seen(api, third)

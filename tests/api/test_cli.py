@@ -212,6 +212,7 @@ def test_a_spoilt_read_model_is_found_and_rebuilt(cli: Cli, tmp_path: Path) -> N
     (found,) = cli("rebuild", "--compare", "--json").json["differences"]
     assert (found["projection"], found["table"]) == ("campaigns", "campaigns")
     assert cli("rebuild", "campaigns").status == 0
+    assert "Equal: 1 read model, live and built anew from" in cli("rebuild", "--compare", "campaigns").out
     assert cli("rebuild", "--compare").status == 0
     assert cli("rebuild", "nothing").code == "projection.unknown"
 

@@ -233,6 +233,7 @@ def test_what_changed_on_the_command_line(told: Api, tmp_path: Path) -> None:
     told.run("supporters.set_visibility", supporter="bert", public=True, display_name="Bert R.")
     assert "Bert R." in cli("diff", "5").out
     assert "No count, rank, stage or name differs." in cli("diff", "7").out
+    assert "to position 7: 1 event." in cli("diff", "6", "7").out
     wrong = {("7", "5"): "history.backwards", ("x",): "command.invalid_date", ("99",): "as_of.in_future"}
     for arguments, code in wrong.items():
         ran = cli("diff", *arguments)
