@@ -115,7 +115,7 @@ class Asked:
             head = self.store.engine.log.head()
             if position > head:
                 raise Invalid("as_of.in_future", f"The history ends at position {head}.")
-            self.store.reader.wait(position)
+            self.store.reader.wait(position, kinds=[Leaderboards])
             with views(self.store, self.response, self.stale, [Leaderboards]) as present:
                 if present.position >= position:
                     self.response.headers["X-Position"] = str(position)

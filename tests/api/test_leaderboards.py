@@ -1,5 +1,7 @@
 import pytest
 
+from history.tables import projections as checkpoints
+from projections.leaderboards import Leaderboards
 from tests.api.conftest import Api
 
 
@@ -161,3 +163,14 @@ def test_a_position_that_the_read_models_have_not_come_to_is_folded(sqlite_api: 
     position = sqlite_api.command("pledges.check_in", made, at="2026-04-01T20:00:00Z").json()["position"]
     assert sqlite_api.get("/leaderboards/movement/entries/dora", {"as_of": position})["points"] == 3
     assert sqlite_api.get("/leaderboards/movement/entries/dora")["points"] == 1
+
+
+def test_boards_of_the_past_wait_for_no_other_read_model(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(api)
+    runner, before = api.groundswell.runner, api.get("/leaderboards/movement")
+    with api.groundswell.engine.database.write() as connection:
+        behind = checkpoints.update().where(checkpoints.c.name != Leaderboards.name)
+        connection.execute(behind.values(position=1))
+    monkeypatch.setattr(runner.moved, "wait", lambda _seconds: pytest.fail("It waited."))
+    found = api.get("/leaderboards/movement", {"as_of": before["as_of"]})
+    assert (found["as_of"], found["entries"]) == (before["as_of"], before["entries"])
