@@ -92,7 +92,8 @@ def install(app: FastAPI) -> None:
     async def http(_request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         code = {404: "route.unknown", 405: "route.method_not_allowed"}.get(error.status_code, "request.refused")
-        return problem(status, code, str(error.detail))
+        said = "There is nothing at this address." if code == "route.unknown" else str(error.detail)
+        return problem(status, code, said)
 
     @app.exception_handler(Exception)
     async def unexpected(_request: Request, _error: Exception) -> JSONResponse:

@@ -7,12 +7,13 @@ could be told but the pseudonym under which the history has them.
 
 from collections.abc import Mapping
 from datetime import date, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Path
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.boards import Explained, Neighbour
 from api.campaigns import CampaignPath
@@ -20,7 +21,7 @@ from api.chapters import ChapterPath
 from api.common import MaybeCaller
 from api.leaderboards import EntryPath
 from api.pages.past import past
-from api.pages.rendering import day, number, page, urlpath
+from api.pages.rendering import SECURITY, day, number, page, urlpath
 from api.scoring import published
 from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams
 from api.words import kind, signed
@@ -51,6 +52,12 @@ HEADINGS: Final = {
 }
 WhichBoard = Annotated[str, Path(max_length=40)]
 Query = Mapping[str, str]
+
+
+@router.get("/boards")
+def first() -> RedirectResponse:
+    """Lead to the board that comes first: of teams, before anybody is ranked alone."""
+    return RedirectResponse(BOARDS[0][0], HTTPStatus.SEE_OTHER, SECURITY)
 
 
 @router.get("/boards/{scope}")

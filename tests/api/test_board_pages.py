@@ -157,6 +157,10 @@ def test_a_board_leads_to_its_campaign_and_to_the_months_beside(api: Api) -> Non
     assert "Nobody had points here then" in html(api, "/boards/movement?window=week&on=0001-01-01")
 
 
+def test_boards_begin_with_teams(sqlite_api: Api) -> None:
+    assert "Chapters as teams" in seen(sqlite_api, "/boards")
+
+
 def test_a_difference_that_newer_rules_made_is_told(api: Api) -> None:
     score(api)
     _, second, *_ = rows(api, "/boards/movement")
@@ -187,6 +191,7 @@ def test_long_boards_and_long_lists_of_events_go_on(api: Api, monkeypatch: pytes
     [
         ("/boards/movement/entries/nobody", "Nothing was ever scored there"),
         ("/boards/movement/entries/nobody?as_of=0", "Nothing had been scored there by then"),
+        ("/board", "There is nothing at this address."),
         ("/boards/nothing", "There is no board “nothing”."),
         ("/boards/nothing/entries/anna", "There is no board “nothing”."),
         ("/campaigns/none?as_of=0", "By then there was no campaign “none”."),
