@@ -130,7 +130,6 @@ def _run(
     """Fold one draft; the other end of the pipe hears of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is asked to stop, and ends this process
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)  # hardly anything here is garbage that only a collector finds
     database = Database(url)
     draft = Draft([kind(build) for kind, build in parts], folder)
     try:

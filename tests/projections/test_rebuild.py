@@ -255,3 +255,24 @@ def test_a_rebuild_that_fails_leaves_the_live_tables_alone(store: Store) -> None
     assert live_contents(store, Chapters) == before
     rebuild(store.runner, [Chapters])
     assert live_contents(store, Chapters) == before
+
+
+def test_a_draft_from_before_the_machine_went_down_is_not_gone_on_with(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What of it had reached the disk, nobody knows."""
+    wander(store, steps=300)
+    store.catch_up()
+
+    def fail(_stage: str, done: int) -> None:
+        if done >= 60:
+            raise Interrupted
+
+    folder = tmp_path / DRAFTS
+    with pytest.raises(Interrupted):
+        rebuild(store.runner, KINDS, fail, folder)
+    monkeypatch.setattr(drafts, "boot", lambda: "another time")
+    told: list[tuple[str, int]] = []
+    rebuild(store.runner, KINDS, lambda stage, done: told.append((stage, done)), folder)
+    assert told[0] == ("rebuilding", 20)
+    assert compare(store.runner, KINDS) == []
