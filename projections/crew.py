@@ -8,6 +8,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection as Pipe
@@ -15,7 +16,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Final
 
-from domain.kernel import Aggregate
+from domain.kernel import Aggregate, Unavailable
 from history.database import Database
 from history.mapper import Mapper
 from history.reading import SealedLog
@@ -98,11 +99,16 @@ class _Watch:
             except EOFError:
                 raise FoldFailed("The process ended before it was done.") from None
             if kind == FAILED:
-                raise FoldFailed(said)
+                raise _failure(*said)
             if kind == DONE:
                 self._waiting.remove(pipe)
             else:
                 self.report(kind, said, pipe)
+
+
+def _failure(unavailable: bool, code: str, said: str) -> Exception:  # noqa: FBT001 - as it comes through a pipe
+    """Return what failed in another process as it would be raised here, as far as that can be told."""
+    return Unavailable(code, said) if unavailable else FoldFailed(said)
 
 
 @contextmanager
@@ -129,6 +135,7 @@ def _run(
 ) -> None:
     """Fold one draft; the other end of the pipe hears of it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is asked to stop, and ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.freeze()
     database = Database(url)
     draft = Draft([kind(build) for kind, build in parts], folder)
@@ -137,7 +144,17 @@ def _run(
         pipe.send((DONE, until))
     except BrokenPipeError:
         return
+    except Unavailable as error:
+        pipe.send((FAILED, (True, error.code, error.message)))
     except Exception as error:  # noqa: BLE001 - whatever a fold raises is raised in the parent
-        pipe.send((FAILED, f"{type(error).__name__}: {error}"))
+        pipe.send((FAILED, (False, "", f"{type(error).__name__}: {error}")))
     finally:
         database.close()
+
+
+def _end_with_parent() -> None:
+    """End this process at once when the parent dies: whoever rebuilds next must not meet it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - it was started by one
+    parent.join()
+    os._exit(1)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
+from domain.kernel import Unavailable
 from history.reading import SealedLog
 from history.tables import events
 from projections.projection import Projection
@@ -27,6 +28,9 @@ from projections.replay import replay
 SUFFIX: Final = ".draft"
 BATCH: Final = 10_000
 """How many events are folded in one transaction."""
+OLDEST: Final = 20
+"""After so many batches the oldest garbage is collected too."""
+NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 PREPARATIONS: Final = ("journal_mode=WAL", "synchronous=OFF", "wal_autocheckpoint=8192", "cache_size=-32768")
 
@@ -53,6 +57,11 @@ class Draft:
         try:
             with engine.connect() as connection:
                 yield connection
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in NO_ROOM:
+                message = f"There is no room for a second copy of the read models in {self.path.parent}; free some."
+                raise Unavailable("rebuild.no_room", message) from error
+            raise
         finally:
             engine.dispose()
 
@@ -63,7 +72,7 @@ class Draft:
                 position = reached(connection)[0]
             until = max(position, until)
             steps = replay(log, self.models, connection, until, after=position, page=BATCH, indexed=False)
-            going_on = True
+            going_on, batches = True, 0
             with _collected_by_hand():
                 while going_on:
                     with connection.begin():
@@ -72,7 +81,8 @@ class Draft:
                         step = next(steps, None)
                         going_on, position = step is not None, step or until
                         self._note(log, connection, position)
-                    gc.collect(1)
+                    batches += 1
+                    gc.collect(1 if batches % OLDEST else 2)
                     progress(position)
         return until
 

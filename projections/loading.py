@@ -12,6 +12,7 @@ from sqlalchemy.schema import AddConstraint
 from history.database import Database, saying_why
 from history.tables import Moment
 from history.tables import projections as checkpoints
+from projections.drafts import Overtaken
 from projections.projection import Projection
 
 CHUNK: Final = 25_000
@@ -63,7 +64,7 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
             # An index made at once takes half the time of one that is kept up with row by row.
             connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT {table.name}_pkey")
             _copy(connection, table, draft)
-            connection.execute(AddConstraint(table.primary_key))
+            connection.execute(AddConstraint(table.primary_key, isolate_from_table=False))
         model.index(connection)
         for table in _tables(model):
             connection.exec_driver_sql(f"ANALYZE {table.name}")
@@ -117,7 +118,8 @@ def _load_sqlite(database: Database, model: Projection, draft: Connection, posit
     _copy_chunks(database, model, draft)
     with database.write() as connection:
         model.index(connection)
-        _claim(connection, model, position)
+        if not _claim(connection, model, position):
+            raise Overtaken
 
 
 def _copy_chunks(database: Database, model: Projection, draft: Connection) -> None:

@@ -53,14 +53,15 @@ def rebuild(
     tables until the swap. ``progress`` is told the stage, "rebuilding" or "writing", and how many events are done.
     """
     runner.prepare()
-    builds = [_begin(runner, kind) for kind in kinds]
+    builds = [begin(runner, kind) for kind in kinds]
     with _place(runner, folder) as place, alone(place):
         _draw_up(runner, builds, progress, place)
     while not _swapped(runner, builds, progress):
         with suppress(Overtaken), runner.database.write() as connection:
-            positions = [_position(connection, projection) for projection in builds]
-            lowest = min(positions)
-            group = [p for p, position in zip(builds, positions, strict=True) if position == lowest]
+            waiting = pending(connection, builds)
+            positions = [_position(connection, projection) for projection in waiting]
+            lowest = min(positions, default=0)
+            group = [p for p, position in zip(waiting, positions, strict=True) if position == lowest]
             limit = min([PAGE, *(position - lowest for position in positions if position > lowest)])
             progress(FOLDING, _advance(runner, connection, group, lowest, limit))
 
@@ -68,7 +69,7 @@ def rebuild(
 def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path) -> None:
     """Fold and load those builds of which nothing is there yet."""
     with runner.database.read() as connection:
-        fresh = [model for model in builds if _position(connection, model) == 0]
+        fresh = [model for model in pending(connection, builds) if _position(connection, model) == 0]
         head = last_position(connection)
     if not fresh or not head:
         return
@@ -92,11 +93,12 @@ def _place(runner: Runner, folder: Path | None) -> Iterator[Path]:
 def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -> bool:
     """Take the last few events while nobody can append, and swap; return False where it are more than a few."""
     with suppress(Overtaken), runner.database.append() as connection:
-        positions = [_position(connection, projection) for projection in builds]
+        waiting = pending(connection, builds)
+        positions = [_position(connection, projection) for projection in waiting]
         head = last_position(connection)
-        if builds and head - min(positions) > LAST:
+        if head - min(positions, default=head) > LAST:
             return False
-        for projection, position in zip(builds, positions, strict=True):
+        for projection, position in zip(waiting, positions, strict=True):
             _advance(runner, connection, [projection], position, LAST)
             _swap(connection, projection)
         progress(FOLDING, head)
@@ -104,7 +106,7 @@ def _swapped(runner: Runner, builds: Sequence[Projection], progress: Progress) -
     return False
 
 
-def _begin(runner: Runner, kind: type[Projection]) -> Projection:
+def begin(runner: Runner, kind: type[Projection]) -> Projection:
     """Return the build in the making, which may be one that was interrupted; drop builds older than the live one."""
     with runner.database.append() as connection:
         mine = checkpoints.c.name == kind.name
@@ -117,6 +119,15 @@ def _begin(runner: Runner, kind: type[Projection]) -> Projection:
             elif row.build > live:
                 return runner.instance(kind, row.build)
         return runner.begin(connection, kind, max(row.build for row in rows) + 1, live=False)
+
+
+def pending(connection: Connection, builds: Sequence[Projection]) -> list[Projection]:
+    """Return those that are not live yet: somebody else may have swapped some in; raise Conflict where one is gone."""
+    rows = connection.execute(sa.select(checkpoints.c.name, checkpoints.c.build, checkpoints.c.live))
+    live = {(row.name, row.build): row.live for row in rows}
+    if gone := [model.name for model in builds if (model.name, model.build) not in live]:
+        raise Conflict("rebuild.overtaken", f"Another rebuild took the place of this one ({', '.join(gone)}).")
+    return [model for model in builds if not live[model.name, model.build]]
 
 
 def _position(connection: Connection, projection: Projection) -> int:

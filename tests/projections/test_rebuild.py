@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from domain.kernel import Conflict, identify
+from domain.kernel import Conflict, Unavailable, identify
 from history.tables import projections as checkpoints
 from projections import crew, drafts, loading
 from projections import rebuild as rebuilding
@@ -14,6 +14,7 @@ from projections.campaigns import Campaigns
 from projections.changes import Changes
 from projections.chapters import Chapters
 from projections.crew import FoldFailed
+from projections.drafts import Draft
 from projections.pledges import Pledges
 from projections.projection import Projection
 from projections.rebuild import DRAFTS, compare, rebuild
@@ -276,3 +277,67 @@ def test_a_draft_from_before_the_machine_went_down_is_not_gone_on_with(
     rebuild(store.runner, KINDS, lambda stage, done: told.append((stage, done)), folder)
     assert told[0] == ("rebuilding", 20)
     assert compare(store.runner, KINDS) == []
+
+
+def test_a_loading_that_failed_is_done_again_by_the_same_runner(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    wander(store, steps=200)
+    store.catch_up()
+    before = {kind: live_contents(store, kind) for kind in KINDS}
+    index = Projection.index
+
+    def fail(_self: Projection, _connection: sa.Connection) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(Projection, "index", fail)
+    with pytest.raises(Interrupted):
+        rebuild(store.runner, KINDS)
+    monkeypatch.setattr(Projection, "index", index)
+    rebuild(store.runner, KINDS)
+    assert {kind: live_contents(store, kind) for kind in KINDS} == before
+    with store.engine.database.read() as connection:
+        keys = sa.inspect(connection).get_pk_constraint("pledges_v2")
+    assert keys["constrained_columns"] == ["id"]
+
+
+def test_what_another_has_swapped_in_is_not_swapped_in_again(store: Store) -> None:
+    """It is live, and what its runner has parked since stays parked."""
+    wander(store, steps=100)
+    store.catch_up()
+    builds_of_ours = [rebuilding.begin(store.runner, kind) for kind in KINDS]
+    rebuild(Runner(store.engine.log, KINDS), KINDS)
+    with store.engine.database.read() as connection:
+        assert rebuilding.pending(connection, builds_of_ours) == []
+    for _ in range(2):
+        rebuild(store.runner, [Chapters])
+    with store.engine.database.read() as connection, pytest.raises(Conflict) as error:
+        rebuilding.pending(connection, builds_of_ours)
+    assert error.value.code == "rebuild.overtaken"
+
+
+class Roomless(Chapters, name="chapters", version=4):
+    """A release for which there is no room."""
+
+    def finish(self, changes: Changes) -> None:
+        raise Unavailable("rebuild.no_room", f"There is no room for {changes}.")
+
+
+@pytest.mark.usefixtures("many_processes")
+def test_what_the_store_fails_a_process_in_is_raised_as_that(store: Store) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    store.catch_up()
+    with pytest.raises(Unavailable) as told:
+        rebuild(Runner(store.engine.log, [Roomless, Pledges]), [Roomless, Pledges])
+    assert told.value.code == "rebuild.no_room"
+
+
+def test_where_a_draft_finds_no_room_it_is_said_in_a_sentence(tmp_path: Path) -> None:
+    draft = Draft([kind(1) for kind in KINDS], tmp_path)
+    with pytest.raises(Unavailable) as told, draft.opened() as connection:
+        fill(connection)
+    assert told.value.code == "rebuild.no_room"
+
+
+def fill(connection: sa.Connection) -> None:
+    """Write more than there is room for."""
+    connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    connection.exec_driver_sql("CREATE TABLE large (text TEXT)")
