@@ -4,7 +4,20 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import append, boards, freshness, importing, lone, memory, past, snapshots, stampede, verifying, web
+from benchmarks import (
+    append,
+    boards,
+    freshness,
+    importing,
+    lone,
+    memory,
+    past,
+    rebuilding,
+    snapshots,
+    stampede,
+    verifying,
+    web,
+)
 from benchmarks.measure import HEAD, RUNS, Result, machine
 
 BENCHMARKS = {
@@ -15,12 +28,13 @@ BENCHMARKS = {
     "verify": verifying.run,
     "memory": memory.run,
     "snapshots": snapshots.run,
+    "rebuild": rebuilding.run,
     "boards": boards.run,
     "past": past.run,
     "freshness": freshness.run,
     "stampede": stampede.run,
 }
-ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql}
+ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql, "rebuild-longest": rebuilding.run_longest}
 """What takes too long to be run every time."""
 
 

@@ -30,7 +30,7 @@ from api.settings import Settings
 from benchmarks.histories import Row, half_a_year, write
 from benchmarks.importing import SQLITE
 from benchmarks.library import Library, on_postgres
-from benchmarks.measure import RUNS, Result, at_least, at_most
+from benchmarks.measure import Result, at_least, at_most
 from domain.kernel import Event
 from domain.pledges import Pledge
 from history.engine import open_store
@@ -42,6 +42,7 @@ from tests.support.postgres import PostgresServer, running_server
 SHORT: Final = 100_000
 LONG: Final = 1_000_000
 LONGEST: Final = 5_000_000
+TIMES: Final = 3
 SAMPLE: Final = 3_000
 FEW: Final = 100
 """So many the library sends at a time without waiting for the server for ever."""
@@ -167,7 +168,7 @@ def run_longest() -> Iterator[Result]:
     with half_a_year() as rows, running_server(durable=True) as server:
         for database in ("SQLite", "PostgreSQL"):
             with stored(database, server, rows, SHORT) as settings:
-                few = [rebuilt(settings) for _ in range(3)]
+                few = [rebuilt(settings) for _ in range(TIMES)]
             yield from long_against_short(database, server, rows, LONGEST, few)
 
 
@@ -178,7 +179,7 @@ def against_the_library(server: PostgresServer, rows: Sequence[Row]) -> Generato
         peer = library_store(stores.enter_context(server.new_database()), rows)
         runs: dict[str, list[Run]] = {name: [] for name in ours}
         counted = []
-        for number in range(RUNS):
+        for number in range(TIMES):
             for name, settings in ours.items():
                 runs[name].append(rebuilt(settings))
             counted.append(library_rate(peer, number))
