@@ -5,18 +5,15 @@ opens the store, sends what was not yet acknowledged, and tells every answer thr
 was acknowledged, whenever its sender was killed.
 """
 
-import argparse
 import json
 import os
 import random
 import select
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from history.checkpoints import Checkpoints
@@ -25,6 +22,7 @@ from history.verify import verify_store
 from tests.support.examination import Acknowledged, Examination, examine_persons, examine_refusals
 from tests.support.load import Load, plan
 from tests.support.sender import CHECKPOINT, FAILED, PATIENCE, Place, live
+from tests.support.torture import parser, report
 
 
 class Life:
@@ -215,19 +213,12 @@ class Torture:
 
 def main() -> None:
     """Torture a store, and print what happened as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--folder", required=True, type=Path)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--size", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
-    given = parser.parse_args()
-    try:
-        happened = Torture(Place(given.url, given.folder), given.kills, given.size, given.seed).run()
-    except BaseException as error:
-        error.add_note(f"the seed was {given.seed}")
-        raise
-    sys.stdout.write(json.dumps(happened))
+    told = parser(__doc__)
+    told.add_argument("--kills", type=int, default=100)
+    told.add_argument("--size", type=int, default=20_000)
+    given = told.parse_args()
+    place = Place(given.url, given.folder)
+    report(given.seed, lambda: Torture(place, given.kills, given.size, given.seed).run())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,10 @@ runners with short leases, which tell of every step they take. One that is kille
 paused loses its leases, and wakes up in the middle of what it was about to do.
 """
 
-import argparse
-import json
 import os
 import random
 import select
 import signal
-import sys
 import time
 import traceback
 from collections import Counter
@@ -32,6 +29,7 @@ from history.envelope import Request
 from projections.parked import parked
 from projections.rebuild import compare
 from projections.runner import LeaseLost, Runner, Standing
+from tests.support.torture import parser, report
 
 RUNNERS: Final = 2
 BATCH: Final = 20
@@ -240,22 +238,14 @@ def _at(runner: Runner, head: int) -> bool:
 
 def main() -> None:
     """Torture the runners of a store, and print what happened as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", required=True)
-    parser.add_argument("--folder", required=True, type=Path)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--pauses", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
-    parser.add_argument("files", nargs="+", type=Path)
-    given = parser.parse_args()
-    try:
-        lines = sum(1 for file in given.files for _ in Source(str(file)).lines())
-        place = Place(given.url, given.folder, given.files, lines // (given.kills + 2 * given.pauses) or 1)
-        happened = Torture(place, given.seed).run(given.kills, given.pauses)
-    except BaseException as error:
-        error.add_note(f"the seed was {given.seed}")
-        raise
-    sys.stdout.write(json.dumps(happened))
+    told = parser(__doc__)
+    told.add_argument("--kills", type=int, default=200)
+    told.add_argument("--pauses", type=int, default=20)
+    told.add_argument("files", nargs="+", type=Path)
+    given = told.parse_args()
+    lines = sum(1 for file in given.files for _ in Source(str(file)).lines())
+    place = Place(given.url, given.folder, given.files, lines // (given.kills + 2 * given.pauses) or 1)
+    report(given.seed, lambda: Torture(place, given.seed).run(given.kills, given.pauses))
 
 
 if __name__ == "__main__":
