@@ -5,7 +5,6 @@ pseudonym; here it is named for staff only, so that nobody is listed by what the
 """
 
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -31,21 +30,13 @@ from api.common import (
 from api.openapi import answers
 from api.partnerships import PartnershipPath
 from domain.kernel import Unknown, identify
+from domain.pledges import PledgeState
 from projections.campaigns import Campaigns
 from projections.evidence import behind_campaign, behind_partnership
 from projections.partnerships import Partnerships
 from projections.pledges import Pledges
 
 router = APIRouter()
-
-
-class PledgeState(StrEnum):
-    """The states in which pledges are counted."""
-
-    ACTIVE = "active"
-    KEPT = "kept"
-    LAPSED = "lapsed"
-    WITHDRAWN = "withdrawn"
 
 
 StateQuery = Annotated[

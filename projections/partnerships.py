@@ -217,13 +217,3 @@ class Partnerships(Projection, name="partnerships"):
         table = self.deliverables
         query = sa.select(table).where(table.c.partnership.in_(partnerships))
         return connection.execute(query.order_by(table.c.partnership, table.c.number)).all()
-
-    def pledges_of(
-        self, connection: Connection, partnership: UUID, *, after: UUID | None = None, limit: int = 50
-    ) -> Sequence[Any]:
-        """Return the attributed pledges (pledge, state, position of the last change) in order of the pledge's id."""
-        table = self.attributed
-        query = sa.select(table).where(table.c.partnership == partnership)
-        if after is not None:
-            query = query.where(table.c.pledge > after)
-        return connection.execute(query.order_by(table.c.pledge).limit(limit)).all()

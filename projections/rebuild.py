@@ -71,7 +71,7 @@ def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, f
     with runner.database.read() as connection:
         fresh = [model for model in pending(connection, builds) if _position(connection, model) == 0]
         head = last_position(connection)
-    if not fresh or not head:
+    if not fresh:
         return
     drafts = [Draft(share, folder) for share in shares(fresh, head)]
     clear(folder, runner.log, drafts)

@@ -131,9 +131,10 @@ class Runner:
         return stale
 
     def begin(self, connection: Connection, kind: type[Projection], build: int, *, live: bool) -> Projection:
-        """Create the empty tables of a build, and its checkpoint at 0."""
+        """Note a build at 0; create its empty tables where it is to be ``live`` at once."""
         projection = self.instance(kind, build)
-        projection.create(connection)
+        if live:
+            projection.create(connection)
         connection.execute(
             checkpoints.insert().values(name=kind.name, build=build, live=live, version=kind.version, position=0)
         )

@@ -4,7 +4,9 @@ import pytest
 
 from domain.kernel import identify
 from projections.counts import counts
+from projections.evidence import behind_partnership
 from projections.partnerships import Partnerships
+from projections.pledges import Pledges
 from tests.support.store import START, Store
 
 PIA, RUI = (identify("partnership", name) for name in ("pia", "rui"))
@@ -74,10 +76,11 @@ def test_a_pledge_made_again_moves_only_by_another_active_code(store: Store, *, 
         pledge(store, "make", supporter, referral=code)
     found = counted(store, together=together)
     assert found == {"pia": {"made": 2, "active": 2}, "rui": {"made": 1, "active": 1}}
-    with store.seen(Partnerships) as (partnerships, connection):
-        assert [row.state for row in partnerships.pledges_of(connection, PIA)] == ["active", "active"]
-        (first,) = partnerships.pledges_of(connection, PIA, limit=1)
-        assert len(partnerships.pledges_of(connection, PIA, after=first.pledge)) == 1
+    with store.views() as views:
+        asked = views.connection, views[Partnerships], views[Pledges], PIA
+        assert [row.state for row in behind_partnership(*asked)] == ["active", "active"]
+        (first,) = behind_partnership(*asked, limit=1)
+        assert len(behind_partnership(*asked, after=first.id)) == 1
 
 
 def test_a_partnership_shows_when_it_came_to_each_state(store: Store) -> None:
