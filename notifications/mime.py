@@ -9,11 +9,13 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from typing import Final
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from notifications.digest import SUBJECT_LENGTH, one_line
 
 SENDER_NAME: Final = "Groundswell"
 CRLF: Final = "\r\n"
+BOUNCES: Final = "bounces"
 ENCODED: Final = 42
 """Bytes in one encoded word, so that a line stays below 76 characters (RFC 2047 §2)."""
 
@@ -66,6 +68,8 @@ class Sender:
 
     base_url: str
     given: str | None = None
+    bounces: str | None = None
+    """Where reports of what could not be delivered come back, if the settings say so."""
 
     @property
     def host(self) -> str:
@@ -85,6 +89,25 @@ class Sender:
             return f"groundswell@{self.host}"
         return f"groundswell@[{'IPv6:' if number.version == 6 else ''}{host}]"  # noqa: PLR2004
 
+    def return_path(self, row: UUID) -> str:
+        """Return the address to which reports about one mail come back (VERP): nobody can guess it, and it names none.
+
+        That is ``bounces+`` 32 hex digits, or a subaddress of the address that is given. Where only that in From is,
+        it is that itself, which surely takes mail; its reports are known by the Message-ID.
+        """
+        if self.bounces is None and self.given:
+            return self.given
+        user, _, domain = (self.bounces or self.address).rpartition("@")
+        return f"{user if self.bounces else BOUNCES}+{row.hex}@{domain}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture in a message, shown where the HTML says ``cid:`` its name."""
+
+    cid: str
+    png: bytes
+
 
 @dataclass(frozen=True)
 class Letter:
@@ -96,6 +119,10 @@ class Letter:
     language: str
     unsubscribe_url: str | None = None
     """Where one click ends the subscription (RFC 8058); only for what one is subscribed to."""
+    kind: str = "digest"
+    period: str = ""
+    """What the message is, and of when: what a mail server's operator is told complaints are about."""
+    images: tuple[Image, ...] = ()
 
 
 def build(sender: Sender, to: str, letter: Letter, message_id: str, date: datetime) -> bytes:

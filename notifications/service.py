@@ -3,7 +3,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,6 +58,34 @@ class MailSettings(Protocol):
     def mail_from(self) -> str | None:
         """The address in From; None for ``groundswell@`` the host of the base URL."""
 
+    @property
+    def mail_unknown(self) -> str:
+        """What becomes of a mail of which nobody knows whether it went out: ``hold`` or ``resend``."""
+
+    @property
+    def mail_rate(self) -> float | None:
+        """How many mails a second go to one domain of recipients at most."""
+
+    @property
+    def mail_caps(self) -> Mapping[str, int]:
+        """To how many people each role may send at most without being asked again."""
+
+    @property
+    def bounce_address(self) -> str | None:
+        """Where reports of mails that could not be delivered come back."""
+
+    @property
+    def dkim_keys(self) -> Sequence[Path]:
+        """Files with the private keys that messages are signed with, one per selector."""
+
+    @property
+    def dkim_selectors(self) -> Sequence[str]:
+        """The selectors of these keys."""
+
+    @property
+    def dkim_domain(self) -> str | None:
+        """The domain that signs."""
+
 
 @dataclass(frozen=True)
 class Link:
@@ -84,7 +112,7 @@ class Notifications:
     def __init__(
         self, engine: Engine, reader: Reader, settings: MailSettings, clock: Callable[[], datetime] = now
     ) -> None:
-        self.sender = Sender(settings.base_url, settings.mail_from)
+        self.sender = Sender(settings.base_url, settings.mail_from, settings.bounce_address)
         self.mailer = mailer_of(settings.smtp_url, settings.data_dir)
         self._engine, self._reader, self._database = engine, reader, engine.database
         self._clock = clock

@@ -1,7 +1,7 @@
 """A small movement that has something to tell, for the tests of what is sent."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,14 @@ class MailSettings:
     smtp_url: str | None = None
     base_url: str = BASE
     mail_from: str | None = None
+    mail_unknown: str = "hold"
+    mail_rate: float | None = None
+    mail_caps: Mapping[str, int] = field(default_factory=dict)
+    bounce_address: str | None = None
+    imap_url: str | None = None
+    dkim_keys: Sequence[Path] = ()
+    dkim_selectors: Sequence[str] = ()
+    dkim_domain: str | None = None
 
 
 class Clock:
