@@ -7,12 +7,13 @@ from math import isfinite
 from pathlib import Path
 from typing import Final, NoReturn
 
-from api.accounts import Role
 from domain.kernel import Invalid
 from domain.supporters import check_email
+from notifications.caps import CAPS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 UNKNOWN: Final = ("hold", "resend")
+LONGEST_NUMBER: Final = 10
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Settings:
     """What becomes of a mail of which nobody knows whether it went out: ``hold`` it, or ``resend`` the same message."""
     mail_rate: float | None = None
     """How many mails a second go to one domain of recipients at most; None for as many as its servers take."""
-    mail_caps: Mapping[str, int] = field(default_factory=dict)
-    """To how many people each role may send at most without being asked again; a role without one has the default."""
+    mail_caps: Mapping[str, int | None] = field(default_factory=dict)
+    """How many digests each role may send at once unasked, None for any number; see ``notifications.caps``."""
     bounce_address: str | None = None
     """Where reports of mails that could not be delivered come back, each under a subaddress of its own."""
     imap_url: str | None = None
@@ -111,12 +112,12 @@ def _rate(given: str | None) -> float | None:
     return rate
 
 
-def _caps(given: tuple[str, ...]) -> dict[str, int]:
-    """Read ``manager=10000,advocate=500``."""
-    caps = {}
+def _caps(given: tuple[str, ...]) -> dict[str, int | None]:
+    """Read ``manager=10000,work=``; nothing behind the sign is no cap."""
+    caps: dict[str, int | None] = {}
     for part in given:
-        role, _, number = (each.strip() for each in part.partition("="))
-        if role not in set(Role) or not (number.isascii() and number.isdigit()):
-            _refuse("MAIL_CAPS", f"must be role=number, …, the roles being {', '.join(Role)}")
-        caps[role] = int(number)
+        role, sign, number = (each.strip() for each in part.partition("="))
+        if role not in CAPS or not sign or (number and not (number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER)):
+            _refuse("MAIL_CAPS", f"must be role=number, …, the roles being {', '.join(CAPS)}")
+        caps[role] = int(number) if number else None
     return caps

@@ -16,7 +16,7 @@ from history.engine import Engine
 from history.envelope import Request, new_id, own_request
 from notifications import outbox, planning, render, tokens
 from notifications.composing import KINDS, compose
-from notifications.digest import Digest
+from notifications.digest import Digest, Links
 from notifications.erasures import Erasures
 from notifications.language import Language
 from notifications.mailer import mailer_of
@@ -67,7 +67,7 @@ class MailSettings(Protocol):
         """How many mails a second go to one domain of recipients at most."""
 
     @property
-    def mail_caps(self) -> Mapping[str, int]:
+    def mail_caps(self) -> Mapping[str, int | None]:
         """To how many people each role may send at most without being asked again."""
 
     @property
@@ -136,7 +136,7 @@ class Notifications:
             movement = Movement(self._engine.log, views.position, views.position)
             shared = Surroundings(views, self._engine.log, movement, self.sender.base_url)
             content = compose(shared, person, told, at or self._clock())
-        return render.digest(content, self.sender.base_url, f"{self.sender.base_url}/{SAMPLE_LINK}")
+        return render.digest(content, Links.of(self.sender.base_url, SAMPLE))
 
     # --- runs ---
 

@@ -24,7 +24,7 @@ class MailSettings:
     mail_from: str | None = None
     mail_unknown: str = "hold"
     mail_rate: float | None = None
-    mail_caps: Mapping[str, int] = field(default_factory=dict)
+    mail_caps: Mapping[str, int | None] = field(default_factory=dict)
     bounce_address: str | None = None
     imap_url: str | None = None
     dkim_keys: Sequence[Path] = ()
