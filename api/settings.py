@@ -1,6 +1,7 @@
 """Settings, all from the environment and all optional."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -13,7 +14,7 @@ from notifications.caps import CAPS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 UNKNOWN: Final = ("hold", "resend")
-LONGEST_NUMBER: Final = 10
+_CAP: Final = re.compile(r"[0-9]{0,9}")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _caps(given: tuple[str, ...]) -> dict[str, int | None]:
     caps: dict[str, int | None] = {}
     for part in given:
         role, sign, number = (each.strip() for each in part.partition("="))
-        if role not in CAPS or not sign or (number and not (number.isascii() and number.isdigit() and len(number) < LONGEST_NUMBER)):
+        if role not in CAPS or not sign or not _CAP.fullmatch(number):
             _refuse("MAIL_CAPS", f"must be role=number, …, the roles being {', '.join(CAPS)}")
         caps[role] = int(number) if number else None
     return caps
