@@ -8,7 +8,7 @@ from uuid import UUID
 
 from domain.actions import Action
 from domain.campaigns import Campaign
-from domain.kernel import Event
+from domain.kernel import Event, Unavailable
 from domain.pledges import Pledge
 from domain.policies import Outcome, Policy
 from domain.recognitions import Recognition
@@ -56,6 +56,24 @@ def compose(shared: Surroundings, person: Recipient, told: tuple[int, int | None
         *board,
     )
     return Content(one.language, person.name, of, items, rank, first)
+
+
+def compose_all(
+    shared: Surroundings, people: Sequence[tuple[Recipient, tuple[int, int | None] | None]], now: datetime
+) -> dict[UUID, Content | Exception]:
+    """Return what there is to say to each of a batch of people, or the error that one person's data led to.
+
+    Raises Unavailable where the store cannot be read.
+    """
+    found: dict[UUID, Content | Exception] = {}
+    for person, told in people:
+        try:
+            found[person.supporter] = compose(shared, person, told, now)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one person's data must not stop everybody's mail
+            found[person.supporter] = error
+    return found
 
 
 class _Person:

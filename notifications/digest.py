@@ -1,7 +1,7 @@
 """What a digest is made of: items by subject, each with the positions of the events behind it, and the subject line."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -125,13 +125,42 @@ class Content:
 
 
 @dataclass(frozen=True)
+class Links:
+    """Where the links of one mail lead: all but the first to the person's own pages, by one secret."""
+
+    base_url: str
+    unsubscribe: str
+    preferences: str
+    browser: str
+
+    @classmethod
+    def of(cls, base_url: str, secret: str) -> "Links":
+        """Return the links of the mail that this secret stands for."""
+        return cls(
+            base_url,
+            f"{base_url}/unsubscribe/{secret}",
+            f"{base_url}/preferences/{secret}",
+            f"{base_url}/mail/{secret}",
+        )
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture within a mail: the HTML names it ``cid:`` its content id (RFC 2392) and says in words what it shows."""
+
+    cid: str
+    png: bytes
+
+
+@dataclass(frozen=True)
 class Digest:
     """A digest as it would be sent."""
 
     subject: str
     html: str
     text: str
-    items: tuple[Item, ...] = field(default=())
+    items: tuple[Item, ...] = ()
+    images: tuple[Image, ...] = ()
 
 
 TITLES: Final = {

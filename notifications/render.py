@@ -6,7 +6,7 @@ from typing import Any, Final
 import css_inline
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from notifications.digest import Content, Digest
+from notifications.digest import Content, Digest, Links
 from notifications.language import Language
 from notifications.mime import Letter
 
@@ -32,7 +32,7 @@ _text: Final = Environment(
 _inliner: Final = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
 
 
-def digest(content: Content, base_url: str, unsubscribe_url: str) -> Digest:
+def digest(content: Content, links: Links) -> Digest:
     """Render a digest, with fewer items where it would become too large."""
     for most in ROOM:
         values: dict[str, Any] = {
@@ -41,8 +41,8 @@ def digest(content: Content, base_url: str, unsubscribe_url: str) -> Digest:
             "greeting": content.greeting,
             "sections": content.sections(most),
             "covers": content.covers,
-            "base_url": base_url,
-            "unsubscribe_url": unsubscribe_url,
+            "base_url": links.base_url,
+            "links": links,
         }
         html = _inlined("digest.html", values)
         if len(html.encode()) <= LARGEST:

@@ -21,6 +21,7 @@ from history.persons import Persons
 from history.reading import Log
 from notifications import outbox, render, tokens
 from notifications.composing import KINDS, compose
+from notifications.digest import Links
 from notifications.language import Language
 from notifications.mailer import Envelope, Mailer, Outcome, Session
 from notifications.mime import Letter, Sender, build
@@ -131,9 +132,9 @@ class SendingRun:
         if not content.worth_sending:
             return Rendered(row, "nothing_to_say")
         secret = tokens.new()
-        link = f"{self._sender.base_url}/unsubscribe/{secret}"
-        digest = render.digest(content, self._sender.base_url, link)
-        letter = Letter(digest.subject, digest.html, digest.text, content.language.tag, link)
+        links = Links.of(self._sender.base_url, secret)
+        digest = render.digest(content, links)
+        letter = Letter(digest.subject, digest.html, digest.text, content.language.tag, links.unsubscribe)
         return Rendered(row, None, None, letter, person, secret, Purpose.UNSUBSCRIBE, content.covers, content.rank)
 
     def _freeze(self, connection: Connection, one: Rendered) -> None:

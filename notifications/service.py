@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 CONSENT_WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
 REFUSAL_WORDING: Final = "This is my address, but send me no digest."
 WITHDRAWAL_WORDING: Final = "Stop these digests (link in a mail)."
-SAMPLE_LINK: Final = "unsubscribe/preview"
+SAMPLE: Final = "preview"
 
 
 class MailSettings(Protocol):
