@@ -1,4 +1,4 @@
-"""The durable tables of what is sent; history/migrations/versions/0002_notifications.py creates them."""
+"""The durable tables of what is sent; the migrations in history/migrations/versions create and change them."""
 
 from typing import Final
 
@@ -29,13 +29,32 @@ outbox: Final = Table(
     Column("claimed_until", Moment),
     Column("planned_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("returned", Text),
     UniqueConstraint("supporter", "kind", "period", name="outbox_once"),
-    Index("outbox_work", "state", "not_before"),
+    Index("outbox_work", "state", "kind", "not_before"),
     Index("outbox_changed", "changed_at"),
 )
 """One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
 ``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the
-version of the supporter's stream that set the address to be confirmed."""
+version of the supporter's stream that set the address to be confirmed; ``returned`` is what came back of an accepted
+one: ``bounced`` or ``complained``."""
+
+mail_outcomes: Final = Table(
+    "mail_outcomes",
+    metadata,
+    Column("mail", Uuid, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    Column("supporter", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("reason", Text),
+    Column("subject_version", Integer),
+    Column("from_position", BigInt),
+    Column("to_position", BigInt),
+    Column("at", Moment, nullable=False),
+)
+"""What became of mails and is not yet in the history: written with the state of the row, deleted when it is there."""
 
 digest_ranges: Final = Table(
     "digest_ranges",
@@ -55,10 +74,11 @@ mail_tokens: Final = Table(
     Column("supporter", Uuid, nullable=False),
     Column("subject_version", Integer),
     Column("expires_at", Moment, nullable=False),
+    Column("mail", Uuid),
     Index("mail_tokens_supporter", "supporter"),
     Index("mail_tokens_expires", "expires_at"),
 )
-"""What the links in mails carry, as SHA-256; purposes are confirm and unsubscribe."""
+"""What the links in mails carry, as SHA-256; ``mail`` is the row of the outbox whose links carry it."""
 
 mail_reactors: Final = Table(
     "mail_reactors",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 import api.accounts
 import notifications.tables
@@ -12,7 +14,7 @@ from domain.kernel import identify
 from history import migrations
 from history.database import Database
 from history.migrations import migrate
-from history.tables import erasures, metadata, snapshots
+from history.tables import erasures, metadata
 from tests.support.store import Store
 
 assert api.accounts.tokens.metadata is notifications.tables.outbox.metadata is metadata
@@ -71,12 +73,11 @@ def test_who_was_erased_before_erasures_were_noted_is_noted_by_the_migration(dat
         store.run("supporters.register", supporter="anna")
         store.run("supporters.register", supporter="ben")
         store.run("supporters.erase", supporter="ben", reason="asked")
-        with store.engine.database.write() as connection:
-            erasures.drop(connection)
-            snapshots.drop(connection)
-            for column in ("attempts", "retry_at"):
-                connection.execute(sa.text(f"ALTER TABLE parked_events DROP COLUMN {column}"))
-            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        with store.engine.database.append() as connection:
+            config = Config()
+            config.set_main_option("script_location", migrations.__path__[0])
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0001")
     with Store(database_url, tmp_path) as store, store.engine.database.read() as connection:
         noted = connection.execute(sa.select(erasures)).all()
     assert [tuple(row) for row in noted] == [(identify("supporter", "ben"), 3, "{}", None)]

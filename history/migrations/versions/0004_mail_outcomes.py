@@ -1,0 +1,43 @@
+"""What became of each attempt to send waits to be told to the history; one link of a mail serves all of its purposes.
+
+What waits to be sent is found in the order in which it is to be sent, however much waits.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "mail_outcomes",
+        sa.Column("mail", sa.Uuid, primary_key=True),
+        sa.Column("outcome", sa.Text, primary_key=True),
+        sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("supporter", sa.Uuid, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("period", sa.Text, nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("subject_version", sa.Integer),
+        sa.Column("from_position", BIG),
+        sa.Column("to_position", BIG),
+        sa.Column("at", sa.Text, nullable=False),
+    )
+    op.add_column("mail_tokens", sa.Column("mail", sa.Uuid))
+    op.add_column("outbox", sa.Column("returned", sa.Text))
+    op.drop_index("outbox_work", "outbox")
+    op.create_index("outbox_work", "outbox", ["state", "kind", "not_before"])
+
+
+def downgrade() -> None:
+    op.drop_index("outbox_work", "outbox")
+    op.create_index("outbox_work", "outbox", ["state", "not_before"])
+    op.drop_column("outbox", "returned")
+    op.drop_column("mail_tokens", "mail")
+    op.drop_table("mail_outcomes")
