@@ -60,7 +60,7 @@ def confirmation(language: Language, base_url: str, confirm_url: str) -> Letter:
         "days": CONFIRM_DAYS,
     }
     html, text = _inlined("confirm.html", values), _plain("confirm.txt", values)
-    return Letter(values["subject"], html, text, language.tag)
+    return Letter(values["subject"], html, text, language.tag, kind="confirm")
 
 
 def _inlined(template: str, values: dict[str, Any]) -> str:
