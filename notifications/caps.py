@@ -54,7 +54,7 @@ class Audience:
         return self.new + self.waiting
 
 
-def audience(due: Iterable[Iterable[Planned]], waiting: int) -> Audience:
+def audience(due: Iterable[Iterable[Planned]], waiting: int = 0) -> Audience:
     """Count who is due, page by page, and who waits."""
     frequencies: Counter[str] = Counter()
     for page in due:

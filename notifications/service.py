@@ -15,6 +15,7 @@ from domain.supporters import ConfirmEmail, RecordConsent
 from history.engine import Engine
 from history.envelope import Request, new_id, own_request
 from notifications import outbox, planning, render, tokens
+from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.composing import KINDS, compose
 from notifications.digest import Digest, Links
 from notifications.erasures import Erasures
@@ -115,7 +116,7 @@ class Notifications:
         self.sender = Sender(settings.base_url, settings.mail_from, settings.bounce_address)
         self.mailer = mailer_of(settings.smtp_url, settings.data_dir)
         self._engine, self._reader, self._database = engine, reader, engine.database
-        self._clock = clock
+        self._settings, self._clock = settings, clock
         self._reactor = MailReactor(engine.log)
         self._erasures = Erasures(engine.database, self.mailer)
         self._one_at_a_time = threading.Lock()
@@ -140,17 +141,22 @@ class Notifications:
 
     # --- runs ---
 
-    def audience(self, now: datetime | None = None) -> int:
+    def audience(self, now: datetime | None = None) -> Audience:
         """Return how many digests would go out now: those due and those that wait for another attempt."""
         moment = now or self._clock()
         with self._reader.open([Supporters]) as views:
-            return sum(map(len, planning.due(views, moment))) + planning.waiting(views.connection, moment)
+            return audience(planning.due(views, moment), planning.waiting(views.connection, moment))
 
-    def plan(self, now: datetime | None = None) -> int:
-        """Put what is due into the outbox, once per person and period; return how many mails are new."""
+    def plan(self, now: datetime | None = None, limit: int | None = None) -> int:
+        """Put what is due into the outbox, once per person and period; return how many mails are new.
+
+        Where more than ``limit`` digests are due, none is planned and BeyondCap is raised.
+        """
         moment = now or self._clock()
         planned = self._reactor.react(moment, self.sender.host)
         with self._reader.open([Supporters]) as views:
+            if limit is not None:
+                check(audience(planning.due(views, moment)).new, limit)
             pages = [page for page in planning.due(views, moment) if page]
         for page in pages:
             with self._database.write() as connection:
@@ -158,17 +164,15 @@ class Notifications:
         return planned
 
     def run(
-        self, now: datetime | None = None, progress: Progress = lambda _: None, *, dry_run: bool = False
+        self, now: datetime | None = None, progress: Progress = lambda _: None, limit: int | None = None
     ) -> dict[str, int]:
-        """Plan and send what is due; return counts by outcome with ``planned``, or only ``due`` for a dry run.
+        """Plan and send what is due; return counts by outcome with ``planned``; raise BeyondCap as ``plan`` does.
 
         Where the mail server cannot be used, what waits is deferred, and ``status`` says why.
         """
         moment = now or self._clock()
-        if dry_run:
-            return {"due": self.audience(moment)}
         with self._one_at_a_time:
-            planned = self.plan(moment)
+            planned = self.plan(moment, limit)
             return {"planned": planned, **self._send(moment, progress, planned)}
 
     def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:
@@ -222,8 +226,18 @@ class Notifications:
         self._ticker.stop()
 
     def tick(self) -> dict[str, int]:
-        """Do what is due now; once or twice makes no difference."""
-        return self.run(self._clock())
+        """Do what is due now; once or twice makes no difference.
+
+        Where more digests are due than the worker may send unasked, it holds them, and sends what was let go before.
+        """
+        moment, held = self._clock(), {}
+        with self._one_at_a_time:
+            try:
+                planned = self.plan(moment, cap(self._settings.mail_caps, MailRole.WORK))
+            except BeyondCap as beyond:
+                planned, held = 0, {"held": beyond.size}
+                log.warning("Digests are held: %s", beyond)
+            return {"planned": planned, **held, **self._send(moment, lambda _: None, planned)}
 
     # --- links in mails ---
 

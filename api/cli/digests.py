@@ -1,10 +1,8 @@
 """``groundswell digest``: what is mailed."""
 
-import sys
-
 import click
 
-from api.cli import console
+from api.cli import console, mailing
 from domain.kernel import identify
 from history.envelope import read_moment
 
@@ -34,28 +32,6 @@ def preview(*, supporter: str, at: str | None, html: bool, as_json: bool) -> Non
 
 
 @digest.command()
-@console.yes_option
-@click.option("--dry-run", is_flag=True, help="Only count.")
-@console.as_json_option
-def run(*, yes: bool, dry_run: bool, as_json: bool) -> int:
-    """Send what is due now. Asks first on a terminal, with the size of the audience."""
-    with console.opened() as groundswell:
-        groundswell.catch_up()
-        audience = groundswell.notifications.audience()
-        if dry_run:
-            counts = {"due": audience}
-        else:
-            console.confirm(f"Send {audience:,} digests now?", yes=yes or not sys.stdin.isatty())
-            with console.progress(audience, "sending") as report:
-                counts = groundswell.notifications.run(progress=lambda done: report("sending", done))
-    if as_json:
-        console.print_json(counts)
-    else:
-        console.say(", ".join(f"{name} {count:,}" for name, count in counts.items()))
-    return console.FOUND_WRONG if counts.get("failed") else console.DONE
-
-
-@digest.command()
 @console.as_json_option
 def status(*, as_json: bool) -> None:
     """Show how many mails stand where, and what became of the last runs."""
@@ -73,5 +49,8 @@ def status(*, as_json: bool) -> None:
     if rows:
         console.print_table(("run (UTC)", "#planned", "became", "trouble"), rows)
 
+
+for command in mailing.COMMANDS:
+    digest.add_command(command)
 
 COMMANDS = {"digest": digest}

@@ -1,0 +1,78 @@
+"""``groundswell digest run``: what is due is sent, with the audience shown before, asked about, and capped."""
+
+import sys
+from typing import Any
+
+import click
+
+from api.cli import console
+from api.words import counted
+from domain.kernel import Conflict
+from notifications.caps import Audience, MailRole, cap
+
+WRONG = ("deferred", "refused", "unknown")
+
+
+@click.command()
+@console.yes_option
+@click.option("--audience", "named", type=click.IntRange(0), metavar="N", help="Send up to so many, whatever the cap.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@console.as_json_option
+def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
+    """Send what is due now. Asks first on a terminal, with the size of the audience.
+
+    More than the cap of the command line (GROUNDSWELL_MAIL_CAPS) go out only where --audience names at least as many.
+    """
+    with console.opened() as groundswell:
+        mails = groundswell.notifications
+        if dry_run:
+            groundswell.runner.catch_up()
+            _say_audience(mails.audience(), as_json=as_json)
+            return console.DONE
+        console.catch_up(groundswell)
+        found = mails.audience()
+        limit = cap(groundswell.settings.mail_caps, MailRole.CLI) if named is None else named
+        _check(found, limit, named)
+        if found.size:
+            console.confirm(f"Send {_described(found)} now?", yes=yes or not sys.stdin.isatty())
+        with console.progress(found.size, "sending") as report:
+            counts = mails.run(progress=lambda done: report("sending", done), limit=limit)
+    if as_json:
+        console.print_json(counts)
+    else:
+        console.say(", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    return console.FOUND_WRONG if any(counts.get(name) for name in WRONG) else console.DONE
+
+
+def _check(found: Audience, limit: int | None, named: int | None) -> None:
+    """Raise Conflict where more would go out than is allowed, and say what would allow it."""
+    if limit is None or found.size <= limit:
+        return
+    allowed = "you named" if named is not None else "that the command line may send unasked"
+    raise Conflict(
+        "mail.beyond_cap",
+        f"{_described(found)} would go out, more than the {limit:,} {allowed}; if you mean it: "
+        f"--audience {found.size}.",
+    )
+
+
+def _described(found: Audience) -> str:
+    """Say of how many digests an audience is, and why they would go out."""
+    parts = [f"{count:,} {frequency}" for frequency, count in found.due.items()]
+    parts += [f"{found.waiting:,} waiting for another attempt"] if found.waiting else []
+    return f"{counted(found.size, 'digest')} ({', '.join(parts)})" if parts else "no digest"
+
+
+def _say_audience(found: Audience, *, as_json: bool) -> None:
+    if as_json:
+        console.print_json(as_data(found))
+    else:
+        console.say(f"Now {_described(found)} would go out; nothing was sent.")
+
+
+def as_data(found: Audience) -> dict[str, Any]:
+    """Return an audience as JSON has it."""
+    return {"audience": found.size, "due": found.new, "by_frequency": dict(found.due), "waiting": found.waiting}
+
+
+COMMANDS = (run,)
