@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -26,6 +26,7 @@ from notifications.movement import Movement
 from notifications.reactor import MailReactor
 from notifications.recipients import DIGEST, Recipient, load
 from notifications.sending import Progress, SendingRun
+from notifications.signing import signers
 from notifications.surroundings import Surroundings
 from notifications.ticker import Ticker
 from notifications.tokens import Purpose
@@ -113,7 +114,7 @@ class Notifications:
     def __init__(
         self, engine: Engine, reader: Reader, settings: MailSettings, clock: Callable[[], datetime] = now
     ) -> None:
-        self.sender = Sender(settings.base_url, settings.mail_from, settings.bounce_address)
+        self.sender = sender_of(settings)
         self.mailer = mailer_of(settings.smtp_url, settings.data_dir)
         self._engine, self._reader, self._database = engine, reader, engine.database
         self._settings, self._clock = settings, clock
@@ -286,6 +287,13 @@ class Notifications:
         key = new_id()
         context = Context(actor=Actor("supporter", who), at=self._clock(), command_id=key, correlation_id=key)
         return own_request(command, context)
+
+
+def sender_of(settings: MailSettings) -> Sender:
+    """Return who sends by these settings; raise Invalid where what is to be signed with is no use."""
+    sender = Sender(settings.base_url, settings.mail_from, settings.bounce_address)
+    domain = settings.dkim_domain or sender.address.rpartition("@")[2]
+    return replace(sender, signers=signers(settings.dkim_keys, settings.dkim_selectors, domain))
 
 
 def _unknown_link() -> Unknown:
