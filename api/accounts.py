@@ -53,8 +53,9 @@ ALLOWED: Final[dict[Role, tuple[str, ...]]] = {
 }
 """Beginnings of the names of the commands that a role may give."""
 
-MANAGERS_ONLY: Final = frozenset({"supporters.erase", "supporters.confirm_email"})
-"""What cannot be taken back, and what lets mail go to an address: no role is bound to one person, who could say so."""
+MANAGERS_ONLY: Final = frozenset({"supporters.erase", "supporters.confirm_email", "supporters.suppress_mail"})
+"""What cannot be taken back, and what says of an address that mail may go to it or not: no role is bound to one person,
+who could say so."""
 
 tokens = Table(
     "api_tokens",

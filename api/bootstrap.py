@@ -16,6 +16,7 @@ from domain import (
     awards,
     campaigns,
     chapters,
+    mails,
     officials,
     partnerships,
     pledges,
@@ -58,6 +59,7 @@ SLICES: Final[tuple[Slice, ...]] = (
     recognitions.SLICE,
     scoring.SLICE,
     awards.SLICE,
+    mails.SLICE,
 )
 
 PROJECTIONS: Final[tuple[type[Projection], ...]] = (

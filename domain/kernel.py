@@ -327,9 +327,9 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
         return next(event for event in cls.events.values() if issubclass(event, Aggregate.Created))
 
     @classmethod
-    def open(cls, key: UUID, **fields: Any) -> Self:  # noqa: ANN401 - the event class types them
-        """Create the aggregate by recording its opening event."""
-        event: Any = cls.opening()
+    def open(cls, key: UUID, begin: type[Created] | None = None, /, **fields: Any) -> Self:  # noqa: ANN401 - the event types them
+        """Create the aggregate by recording its opening event, or the one named where there are several."""
+        event: Any = begin or cls.opening()
         opened = event(
             originator_topic=get_topic(cls),
             originator_id=key,

@@ -10,6 +10,7 @@ from uuid import UUID
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
+from domain.campaigns import Campaign
 from domain.chapters import Chapter
 from domain.kernel import (
     FINDABLE,
@@ -17,6 +18,7 @@ from domain.kernel import (
     UNSET,
     Aggregate,
     Between,
+    CampaignRef,
     ChapterRef,
     Conflict,
     Context,
@@ -51,6 +53,13 @@ class Frequency(StrEnum):
     OFF = "off"
 
 
+class Undeliverable(StrEnum):
+    """Why an address gets no more mail: its server does not know it, or its owner called our mail unwanted."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+
+
 class Supporter(Aggregate, prefix="supporters"):
     """One person."""
 
@@ -61,6 +70,9 @@ class Supporter(Aggregate, prefix="supporters"):
     time_zone: str | None = None
     chapters: list[UUID] = field(default_factory=list)
     consents: dict[str, bool] = field(default_factory=dict)
+    paused_until: date | None = None
+    muted: list[UUID] = field(default_factory=list)
+    suppressed: Undeliverable | None = None
     erased: bool = False
 
     class Event(Aggregate.Event):
@@ -91,11 +103,11 @@ class Supporter(Aggregate, prefix="supporters"):
         def apply(self, aggregate: "Supporter") -> None:
             assign(aggregate, self)
             if self.email is not UNSET:
-                aggregate.email_confirmed = False
+                aggregate.email_confirmed, aggregate.suppressed = False, None
 
     class EmailConfirmed(Event):
         def apply(self, aggregate: "Supporter") -> None:
-            aggregate.email_confirmed = True
+            aggregate.email_confirmed, aggregate.suppressed = True, None
 
     class ConsentRecorded(Event):
         subject: str
@@ -113,6 +125,34 @@ class Supporter(Aggregate, prefix="supporters"):
         frequency: Frequency
         weekday: int | None = None
         hour: int | None = None
+
+    class DigestPaused(Event):
+        """No digest comes before a day of the supporter's own; None ends the pause."""
+
+        until: date | None = None
+
+        def apply(self, aggregate: "Supporter") -> None:
+            aggregate.paused_until = self.until
+
+    class CampaignMuted(Event):
+        campaign: UUID
+
+        def apply(self, aggregate: "Supporter") -> None:
+            aggregate.muted.append(self.campaign)
+
+    class CampaignUnmuted(Event):
+        campaign: UUID
+
+        def apply(self, aggregate: "Supporter") -> None:
+            aggregate.muted = [campaign for campaign in aggregate.muted if campaign != self.campaign]
+
+    class MailSuppressed(Event):
+        """No mail goes to this address until it is confirmed anew or another one is given."""
+
+        cause: Undeliverable
+
+        def apply(self, aggregate: "Supporter") -> None:
+            aggregate.suppressed = self.cause
 
     class ChapterJoined(Event):
         chapter: UUID
@@ -177,9 +217,37 @@ class Supporter(Aggregate, prefix="supporters"):
         self.need_present()
         if self.email is None:
             raise Conflict("supporter.without_email", "This supporter has no e-mail address to confirm.")
-        if self.email_confirmed:
+        if self.email_confirmed and not self.suppressed:
             raise Conflict("supporter.already_confirmed", "This address is already confirmed.")
         self.record(self.EmailConfirmed)
+
+    def pause(self, until: date | None, today: date) -> None:
+        """Let no digest come before a day; None ends the pause."""
+        if until is not None and until <= today:
+            raise Invalid("supporter.pause_over", "A pause must end on a day after today.")
+        if until == self.paused_until:
+            raise Conflict("supporter.pause_unchanged", "The pause is already so.")
+        self.record(self.DigestPaused, until=until)
+
+    def mute(self, campaign: UUID) -> None:
+        """Leave a campaign out of the digests."""
+        if campaign in self.muted:
+            raise Conflict("supporter.already_muted", "This supporter has already muted the campaign.")
+        self.record(self.CampaignMuted, campaign=campaign)
+
+    def unmute(self, campaign: UUID) -> None:
+        """Take a campaign into the digests again."""
+        if campaign not in self.muted:
+            raise Conflict("supporter.not_muted", "This supporter has not muted the campaign.")
+        self.record(self.CampaignUnmuted, campaign=campaign)
+
+    def suppress_mail(self, cause: Undeliverable) -> None:
+        """Let no more mail go to the address."""
+        if self.email is None:
+            raise Conflict("supporter.without_email", "This supporter has no e-mail address.")
+        if self.suppressed is cause:
+            raise Conflict("supporter.already_suppressed", "Mail to this address is already suppressed for that.")
+        self.record(self.MailSuppressed, cause=cause)
 
     def join(self, chapter: Chapter) -> None:
         """Become a member of an open chapter."""
@@ -338,6 +406,51 @@ class SetDigest(SupporterCommand, name="supporters.set_digest"):
         self.load(stage).record(Supporter.DigestSet, frequency=self.frequency, weekday=self.weekday, hour=self.hour)
 
 
+class PauseDigest(SupporterCommand, name="supporters.pause_digest"):
+    """Let no digest come before a day of the supporter's own; null ends the pause."""
+
+    until: date | None
+
+    def decide(self, context: Context, stage: Stage) -> None:
+        """Refused when the day has come, or nothing changes."""
+        supporter = self.load(stage)
+        supporter.pause(self.until, supporter.local_day(context.at))
+
+
+class MuteCampaign(SupporterCommand, name="supporters.mute_campaign"):
+    """Leave a campaign out of the supporter's digests."""
+
+    campaign: CampaignRef
+
+    def streams(self) -> tuple[UUID, ...]:
+        """The supporter and the campaign."""
+        return (self.key, identify("campaign", self.campaign))
+
+    def decide(self, _context: Context, stage: Stage) -> None:
+        """Refused when the campaign is unknown, or muted already."""
+        self.load(stage).mute(stage.get(Campaign, identify("campaign", self.campaign), self.campaign).id)
+
+
+class UnmuteCampaign(SupporterCommand, name="supporters.unmute_campaign"):
+    """Take a campaign into the supporter's digests again."""
+
+    campaign: CampaignRef
+
+    def decide(self, _context: Context, stage: Stage) -> None:
+        """Refused when it is not muted."""
+        self.load(stage).unmute(identify("campaign", self.campaign))
+
+
+class SuppressMail(SupporterCommand, name="supporters.suppress_mail"):
+    """Let no more mail go to the supporter's address, until it is confirmed anew or another one is given."""
+
+    cause: Undeliverable
+
+    def decide(self, _context: Context, stage: Stage) -> None:
+        """Refused without an e-mail, or when it is so already."""
+        self.load(stage).suppress_mail(self.cause)
+
+
 class JoinChapter(SupporterCommand, name="supporters.join_chapter"):
     """Become a member of a chapter."""
 
@@ -382,6 +495,10 @@ SLICE = Slice(
         RecordConsent,
         SetVisibility,
         SetDigest,
+        PauseDigest,
+        MuteCampaign,
+        UnmuteCampaign,
+        SuppressMail,
         JoinChapter,
         LeaveChapter,
         Erase,

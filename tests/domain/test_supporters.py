@@ -9,6 +9,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
+from domain.campaigns import Draft
 from domain.chapters import Close, Found
 from domain.kernel import Invalid, identify
 from domain.slices import Command
@@ -19,11 +20,16 @@ from domain.supporters import (
     Frequency,
     JoinChapter,
     LeaveChapter,
+    MuteCampaign,
+    PauseDigest,
     RecordConsent,
     Register,
     SetDigest,
     SetVisibility,
     Supporter,
+    SuppressMail,
+    Undeliverable,
+    UnmuteCampaign,
     check_email,
 )
 from tests.domain.story import given, happened
@@ -128,6 +134,47 @@ def test_preferences() -> None:
     )
 
 
+def test_a_pause_ends_on_a_day_of_the_supporters_own() -> None:
+    story = given(Register(supporter="anna", time_zone="Pacific/Auckland"))
+    evening = datetime(2024, 5, 15, 21, tzinfo=UTC)  # the 16th in Auckland
+    story.when(PauseDigest(supporter="anna", until=date(2024, 5, 16)), at=evening).refused("supporter.pause_over")
+    pause = PauseDigest(supporter="anna", until=date(2024, 5, 17))
+    story.when(pause, at=evening).then(happened(Supporter.DigestPaused, until=date(2024, 5, 17)))
+    assert story.stage.get(Supporter, ANNA).paused_until == date(2024, 5, 17)
+    story.when(pause, at=evening).refused("supporter.pause_unchanged")
+    story.when(PauseDigest(supporter="anna", until=None)).then(happened(Supporter.DigestPaused))
+    story.when(PauseDigest(supporter="anna", until=None)).refused("supporter.pause_unchanged")
+
+
+def test_mute_a_campaign_and_take_it_in_again() -> None:
+    mute, unmute = MuteCampaign(supporter="anna", campaign="c"), UnmuteCampaign(supporter="anna", campaign="c")
+    story = given(REGISTER, Draft(campaign="c", title="C"))
+    story.when(unmute).refused("supporter.not_muted")
+    story.when(mute).then(happened(Supporter.CampaignMuted, campaign=identify("campaign", "c")))
+    story.when(mute).refused("supporter.already_muted")
+    assert story.stage.get(Supporter, ANNA).muted == [identify("campaign", "c")]
+    story.when(unmute).then(happened(Supporter.CampaignUnmuted, campaign=identify("campaign", "c")))
+    assert story.stage.get(Supporter, ANNA).muted == []
+
+
+def test_an_address_that_mail_came_back_from_is_good_again_when_it_is_confirmed_anew_or_another() -> None:
+    confirm = ConfirmEmail(supporter="anna")
+    bounced = SuppressMail(supporter="anna", cause=Undeliverable.HARD_BOUNCE)
+    story = given(REGISTER, confirm)
+    story.when(bounced).then(happened(Supporter.MailSuppressed, cause=Undeliverable.HARD_BOUNCE))
+    story.when(bounced).refused("supporter.already_suppressed")
+    story.when(SuppressMail(supporter="anna", cause=Undeliverable.COMPLAINT)).then(
+        happened(Supporter.MailSuppressed, cause=Undeliverable.COMPLAINT)
+    )
+    story.when(confirm).then(happened(Supporter.EmailConfirmed))
+    assert story.stage.get(Supporter, ANNA).suppressed is None
+    story.and_given(bounced, Amend(supporter="anna", name="Ana"))
+    assert story.stage.get(Supporter, ANNA).suppressed is Undeliverable.HARD_BOUNCE
+    story.and_given(Amend(supporter="anna", email="ana@example.org"))
+    assert story.stage.get(Supporter, ANNA).suppressed is None
+    story.and_given(Amend(supporter="anna", email=None)).when(bounced).refused("supporter.without_email")
+
+
 def test_join_and_leave_a_chapter() -> None:
     join, leave = JoinChapter(supporter="anna", chapter="lisbon"), LeaveChapter(supporter="anna", chapter="lisbon")
     given(*CHAPTERS, REGISTER).when(join).then(happened(Supporter.ChapterJoined, chapter=LISBON)).when(join).refused(
@@ -209,6 +256,8 @@ def test_an_address_that_mail_never_leaves_for_is_not_malformed(domain: str) -> 
         ((REGISTER,), JoinChapter(supporter="anna", chapter="nowhere"), "chapter.unknown"),
         ((REGISTER,), LeaveChapter(supporter="anna", chapter="nowhere"), "chapter.unknown"),
         ((*CHAPTERS, REGISTER), LeaveChapter(supporter="anna", chapter="porto"), "supporter.not_a_member"),
+        ((REGISTER,), PauseDigest(supporter="anna", until=date(2024, 5, 15)), "supporter.pause_over"),
+        ((REGISTER,), MuteCampaign(supporter="anna", campaign="nowhere"), "campaign.unknown"),
         ((), ERASE, "supporter.unknown"),
     ],
 )
@@ -224,6 +273,10 @@ def test_refused(before: tuple[Command, ...], command: Command, code: str) -> No
         RecordConsent(supporter="anna", topic="digest", granted=True, wording="Yes"),
         SetVisibility(supporter="anna", public=True),
         SetDigest(supporter="anna", frequency=Frequency.OFF),
+        PauseDigest(supporter="anna", until=date(2025, 1, 1)),
+        MuteCampaign(supporter="anna", campaign="c"),
+        UnmuteCampaign(supporter="anna", campaign="c"),
+        SuppressMail(supporter="anna", cause=Undeliverable.COMPLAINT),
         JoinChapter(supporter="anna", chapter="lisbon"),
         LeaveChapter(supporter="anna", chapter="lisbon"),
     ],
