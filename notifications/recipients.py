@@ -43,6 +43,8 @@ class Recipient:
     eligible_since: datetime | None = None
     """When both consent and a confirmed address were there."""
     chapters: list[UUID] = field(default_factory=list)
+    muted: set[UUID] = field(default_factory=set)
+    """Campaigns of which no news is wanted."""
 
     @property
     def wish(self) -> Wish:
