@@ -1,0 +1,172 @@
+"""The mail desk: what whoever sees to the mails asks, and what a person decides about them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from domain.kernel import Actor, Conflict, Context, Unknown
+from domain.mails import Halt as HaltMails
+from domain.mails import Outcome, Record
+from domain.mails import Resume as ResumeMails
+from domain.slices import Command
+from history.engine import Engine
+from history.envelope import new_id, own_request
+from notifications import ranges, standing, switch
+from notifications.caps import Audience, MailRole, cap
+from notifications.outbox import Kind, State
+from notifications.standing import Outcomes, Run, Unsettled, Waiting
+from notifications.switch import Halt
+from notifications.tables import outbox
+
+RUNS: Final = 10
+SETTLED: Final = "settled"
+RESENT: Final = "resent"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the mails stand at a moment."""
+
+    at: datetime
+    halt: Halt | None
+    waiting: Waiting
+    unknown: int
+    """How many mails are held because nobody knows whether they went out."""
+    audience: Audience
+    held: int
+    """How many digests are due and not planned, because they are more than the worker may send unasked."""
+    outcomes: Mapping[str, Outcomes]
+    """By span of time: day, week, all."""
+    runs: tuple[Run, ...]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last run could not do all that was to be done, if so."""
+        return self.runs[0].trouble if self.runs else None
+
+
+class Desk:
+    """Asks the outbox and the switch, and lets people decide; each decision is an event."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        audience: Callable[[datetime], Audience],
+        caps: Mapping[str, int | None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._engine, self._database = engine, engine.database
+        self._audience, self._caps, self._clock = audience, caps, clock
+
+    # --- asking ---
+
+    def halt(self) -> Halt | None:
+        """Return the halt that holds now, if any."""
+        return switch.halt(self._engine.log)
+
+    def status(self, limit: int = RUNS) -> Status:
+        """Return how the mails stand, with the last runs."""
+        moment = self._clock()
+        audience = self._audience(moment)
+        limit_of_work = cap(self._caps, MailRole.WORK)
+        held = audience.new if limit_of_work is not None and audience.new > limit_of_work else 0
+        with self._database.read() as connection:
+            return Status(
+                at=moment,
+                halt=self.halt(),
+                waiting=standing.waiting(connection),
+                unknown=standing.count_unsettled(connection),
+                audience=audience,
+                held=held,
+                outcomes={
+                    name: standing.outcomes(connection, None if span is None else moment - span)
+                    for name, span in standing.SPANS.items()
+                },
+                runs=tuple(standing.runs(connection, limit)),
+            )
+
+    def unsettled(self, limit: int | None = None) -> list[Unsettled]:
+        """Return the mails of which nobody knows whether they went out, the newest first."""
+        with self._database.read() as connection:
+            return standing.unsettled(connection, limit)
+
+    # --- deciding ---
+
+    def turn_off(self, actor: Actor, reason: str) -> None:
+        """Let no mail go out; raise Refusal where the reason is missing or none goes out already."""
+        self._do(HaltMails(), actor, reason)
+
+    def turn_on(self, actor: Actor) -> None:
+        """Let mails go out again; raise Refusal where they do."""
+        self._do(ResumeMails(), actor)
+
+    def accept(self, mail: UUID, actor: Actor) -> None:
+        """Take it that a mail went out of which nobody knew; raise Unknown or Conflict."""
+        row = self._unsettled(mail)
+        self._record(row, Outcome.ACCEPTED, SETTLED, actor)
+        with self._database.write() as connection:
+            if self._move(connection, mail, State.ACCEPTED, reason=SETTLED) and row.to_position is not None:
+                told = ranges.told(connection, [row.supporter]).get(row.supporter)
+                if told is None or told[0] < row.to_position:
+                    ranges.tell(connection, [row], self._clock())
+
+    def resend(self, mail: UUID, actor: Actor) -> None:
+        """Let a mail be sent again of which nobody knew, as it was: who has it sees the same Message-ID twice.
+
+        Raises Unknown or Conflict, the latter also where its message is no longer kept or a newer digest is there.
+        """
+        row = self._unsettled(mail)
+        if row.mime is None:
+            raise Conflict("mail.not_kept", "The message of this mail is no longer kept, so it cannot be sent again.")
+        if row.kind == Kind.DIGEST and self._superseded(row):
+            raise Conflict("mail.superseded", "A newer digest of this supporter tells what this one told.")
+        self._record(row, Outcome.DEFERRED, RESENT, actor)
+        with self._database.write() as connection:
+            self._move(connection, mail, State.DEFERRED, reason=RESENT, not_before=self._clock())
+
+    def _do(self, command: Command, actor: Actor, reason: str | None = None, key: str | None = None) -> None:
+        chosen = key or new_id()
+        context = Context(actor=actor, at=self._clock(), command_id=chosen, correlation_id=chosen, reason=reason)
+        (answer,) = self._engine.write([own_request(command, context)])
+        if answer.error is not None:
+            raise answer.error
+
+    def _record(self, row: Any, outcome: Outcome, reason: str, actor: Actor) -> None:  # noqa: ANN401 - of the outbox
+        command = Record(
+            mail=str(row.id),
+            supporter=str(row.supporter),
+            kind=row.kind,
+            period=row.period,
+            outcome=outcome,
+            reason=reason,
+            due_at=row.due_at,
+            from_position=row.from_position,
+            to_position=row.to_position,
+            attempt=row.attempts,
+        )
+        self._do(command, actor, key=f"mail:{row.id}:{reason}:{row.attempts}")
+
+    def _unsettled(self, mail: UUID) -> Any:  # noqa: ANN401 - a row of the outbox
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(outbox).where(outbox.c.id == mail)).first()
+        if row is None:
+            raise Unknown("mail.no_such", "There is no such mail.")
+        if row.state != State.UNKNOWN:
+            raise Conflict("mail.not_unknown", f"What became of this mail is known: {row.state}.")
+        return row
+
+    def _superseded(self, row: Any) -> bool:  # noqa: ANN401 - a row of the outbox
+        same = outbox.c.supporter == row.supporter, outbox.c.kind == row.kind
+        with self._database.read() as connection:
+            query = sa.select(sa.func.count()).where(*same, outbox.c.due_at > row.due_at)
+            return bool(connection.scalar(query))
+
+    def _move(self, connection: sa.Connection, mail: UUID, state: State, **values: Any) -> bool:  # noqa: ANN401
+        """Bring a mail out of the unknown; tell whether nobody else did."""
+        mine = outbox.c.id == mail, outbox.c.state == str(State.UNKNOWN)
+        changed = {"state": str(state), "changed_at": self._clock(), "claimed_by": None, "claimed_until": None}
+        return connection.execute(outbox.update().where(*mine).values(**changed, **values)).rowcount == 1
