@@ -74,13 +74,13 @@ def decided(store: Groundswell, requests: list[Request], *, last: bool) -> bool:
 @router.get("/unsubscribe/{token}")
 def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Ask whether the digests shall stop."""
-    return shown("unsubscribe", known(store, Purpose.UNSUBSCRIBE, token).language, token=token)
+    return shown("unsubscribe", known(store, Purpose.MAIL, token).language, token=token)
 
 
 @router.post("/unsubscribe/{token}")
 def unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Stop the digests: by the button, or by a mail program's one click (RFC 8058), which is always answered 200."""
-    link = store.notifications.link(Purpose.UNSUBSCRIBE, token)
+    link = store.notifications.link(Purpose.MAIL, token)
     language = link.language if link else Language(None)
     if link is not None:
         decided(store, store.notifications.unsubscribe(token), last=True)
@@ -94,7 +94,7 @@ def receipts(store: Store, token: str) -> HTMLResponse:
 
     Nobody else is shown this: who has pledged is not for others to ask, and a form takes any address.
     """
-    link = store.notifications.link(Purpose.CONFIRM, token) or store.notifications.link(Purpose.UNSUBSCRIBE, token)
+    link = store.notifications.link(Purpose.CONFIRM, token) or store.notifications.link(Purpose.MAIL, token)
     if link is None or link.outdated:
         raise Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
     return shown("receipts", link.language, pledges=own_pledges(store, link.person.supporter, link.language))

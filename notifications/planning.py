@@ -7,9 +7,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from domain.schedule import Period, Wish, latest
+from domain.subscriptions import DIGEST
 from notifications.outbox import WAITING, Kind, Planned
-from notifications.recipients import DIGEST
-from notifications.schedule import Period, Wish, latest
 from notifications.tables import outbox
 from projections.supporters import Supporters
 from projections.views import Views

@@ -1,132 +1,124 @@
 """One person as a mail sees them: folded from their own stream of the log, so that no read model's delay matters."""
 
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import Any, Final
 from uuid import UUID
 
-from domain.kernel import UNSET, Unset
+from sqlalchemy import Connection
+
+from domain.kernel import Sealed, Unset
 from domain.slices import Fact
+from domain.subscriptions import Subscription
 from domain.supporters import Supporter
+from history.mapper import RAW
 from history.reading import Log
+from history.statements import select_among, uuid_of
 from history.tables import events
-from notifications.schedule import Wish
 
-DIGEST = "digest"
-"""The topic of consent that digests need."""
+Personal = dict[str, object]
+"""Personal data by the field it belongs to."""
 
-LONGEST_STREAM = 100_000
+_STREAMS: Final = f"SELECT {', '.join(RAW)} FROM events"  # noqa: S608 - names
 
 
 @dataclass
-class Recipient:
+class Recipient(Subscription):
     """What is known of one supporter now. Personal data is in the clear; what was erased is None."""
 
-    supporter: UUID
+    supporter: UUID = field(kw_only=True)
     version: int = 0
     """Of the supporter's stream."""
     first_position: int = 0
     email: str | None = None
     email_version: int = 0
     """The version that set the address: what a link to confirm it is good for."""
-    email_confirmed: bool = False
     name: str | None = None
+    display_name: str | None = None
     locale: str | None = None
-    time_zone: str | None = None
     source: str | None = None
-    frequency: str | None = None
-    weekday: int | None = None
-    hour: int | None = None
     public: bool = False
-    erased: bool = False
-    consented: bool | None = None
-    """None where nothing was ever said."""
-    eligible_since: datetime | None = None
-    """When both consent and a confirmed address were there."""
     chapters: list[UUID] = field(default_factory=list)
     muted: set[UUID] = field(default_factory=set)
-    """Campaigns of which no news is wanted."""
-
-    @property
-    def wish(self) -> Wish:
-        """When the digest is wanted."""
-        return Wish(self.frequency, self.weekday, self.hour, self.time_zone)
-
-    @property
-    def hindrance(self) -> str | None:
-        """Why no digest may go to this person: None where it may."""
-        if self.erased:
-            return "erased"
-        if not self.email:
-            return "no_address"
-        if not self.email_confirmed:
-            return "unconfirmed"
-        if not self.consented:
-            return "no_consent"
-        return "frequency_off" if self.frequency == "off" else None
+    """The campaigns that digests leave out."""
 
 
 def load(log: Log, supporter: UUID) -> Recipient | None:
-    """Return one supporter as of now, or None where there is none."""
-    recipient = Recipient(supporter)
-    for fact in log.facts(0, LONGEST_STREAM, events.c.stream_id == supporter, opened=True):
-        _take(recipient, fact)
-    return recipient if recipient.version else None
+    """Return one supporter as of now, or None where there is none; raise what ``load_all`` returns."""
+    found = load_all(log, [supporter]).get(supporter)
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
-def _take(recipient: Recipient, fact: Fact) -> None:
+def load_all(log: Log, supporters: Iterable[UUID]) -> dict[UUID, Recipient | Exception]:
+    """Return supporters as of now, read together: without those who do not exist.
+
+    Whoever cannot be read, as by a release older than their events, comes as the error it was.
+    """
+    with log.database.read() as connection:
+        rows = select_among(connection, _STREAMS, events.c.stream_id, supporters, "ORDER BY position")
+        streams: defaultdict[Any, list[Any]] = defaultdict(list)
+        for row in rows:
+            streams[row[1]].append(row)
+        read = [_read(log, stream) for stream in streams.values()]
+        _open(log, connection, read)
+    return {key: one for key, one, _ in read}
+
+
+def _read(log: Log, rows: Sequence[Any]) -> tuple[UUID, Recipient | Exception, Personal]:
+    """Return one supporter, and as it is sealed what is personal."""
+    key, personal = uuid_of(rows[0][1]), Personal()
+    recipient = Recipient(supporter=key)
+    try:
+        for row in rows:
+            _take(recipient, personal, log.mapper.raw_fact(row))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it concerns one person
+        return key, error, {}
+    return key, recipient, personal
+
+
+def _open(log: Log, connection: Connection, read: Iterable[tuple[UUID, Recipient | Exception, Personal]]) -> None:
+    """Give each of those who could be read what is personal in the clear."""
+    sealed = [(one, name, box) for _, one, personal in read for name, box in personal.items()]
+    boxes = log.persons.open(connection, [box if isinstance(box, Sealed) else None for _, _, box in sealed])
+    for (one, name, _), text in zip(sealed, boxes, strict=True):
+        setattr(one, name, text if isinstance(text, str) else None)
+
+
+def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:
     recipient.version = fact.version
+    recipient.follow(fact.event, fact.occurred_at)
     match fact.event:
-        case Supporter.Registered():
-            recipient.first_position, recipient.source = fact.position, fact.event.source
-            _particulars(recipient, fact, fact.event)
-        case Supporter.Amended():
-            _particulars(recipient, fact, fact.event)
-        case Supporter.EmailConfirmed() | Supporter.ConsentRecorded(subject="digest"):
-            _permission(recipient, fact)
-        case Supporter.Erased():
-            recipient.erased, recipient.public = True, False
-            recipient.email = recipient.name = None
-        case _:
-            _preference(recipient, fact)
-
-
-def _particulars(recipient: Recipient, fact: Fact, event: Supporter.Registered | Supporter.Amended) -> None:
-    if not isinstance(event.locale, Unset):
-        recipient.locale = event.locale
-    if not isinstance(event.time_zone, Unset):
-        recipient.time_zone = event.time_zone
-    if event.name is not UNSET:
-        recipient.name = _clear(event.name)
-    if event.email is not UNSET:
-        recipient.email, recipient.email_version = _clear(event.email), fact.version
-        recipient.email_confirmed, recipient.eligible_since = False, None
-
-
-def _permission(recipient: Recipient, fact: Fact) -> None:
-    before = recipient.consented and recipient.email_confirmed
-    if isinstance(fact.event, Supporter.ConsentRecorded):
-        recipient.consented = fact.event.granted
-    else:
-        recipient.email_confirmed = True
-    after = recipient.consented and recipient.email_confirmed
-    if not (before and after):
-        recipient.eligible_since = fact.occurred_at if after else None
-
-
-def _preference(recipient: Recipient, fact: Fact) -> None:
-    match fact.event:
-        case Supporter.VisibilitySet(public=public):
-            recipient.public = public
-        case Supporter.DigestSet() as event:
-            recipient.frequency = str(event.frequency)
-            recipient.weekday, recipient.hour = event.weekday, event.hour
+        case Supporter.Registered() as event:
+            recipient.first_position, recipient.source = fact.position, event.source
+            _particulars(recipient, personal, fact, event)
+        case Supporter.Amended() as event:
+            _particulars(recipient, personal, fact, event)
+        case Supporter.VisibilitySet() as event:
+            recipient.public, personal["display_name"] = event.public, event.display_name
         case Supporter.ChapterJoined(chapter=chapter):
             recipient.chapters.append(chapter)
         case Supporter.ChapterLeft(chapter=chapter):
             recipient.chapters = [one for one in recipient.chapters if one != chapter]
+        case Supporter.CampaignMuted(campaign=campaign):
+            recipient.muted.add(campaign)
+        case Supporter.CampaignUnmuted(campaign=campaign):
+            recipient.muted.discard(campaign)
+        case Supporter.Erased():
+            recipient.public = False
+            personal.clear()
         case _:
             pass
 
 
-def _clear(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _particulars(
+    recipient: Recipient, personal: Personal, fact: Fact, event: Supporter.Registered | Supporter.Amended
+) -> None:
+    if not isinstance(event.locale, Unset):
+        recipient.locale = event.locale
+    if not isinstance(event.name, Unset):
+        personal["name"] = event.name
+    if not isinstance(event.email, Unset):
+        personal["email"], recipient.email_version = event.email, fact.version

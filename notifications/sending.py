@@ -49,7 +49,7 @@ class Rendered:
     letter: Letter | None = None
     person: Recipient | None = None
     secret: str = ""
-    purpose: Purpose = Purpose.UNSUBSCRIBE
+    purpose: Purpose = Purpose.MAIL
     covers: tuple[int, int] | None = None
     rank: int | None = None
 
@@ -135,7 +135,7 @@ class SendingRun:
         links = Links.of(self._sender.base_url, secret)
         digest = render.digest(content, links)
         letter = Letter(digest.subject, digest.html, digest.text, content.language.tag, links.unsubscribe)
-        return Rendered(row, None, None, letter, person, secret, Purpose.UNSUBSCRIBE, content.covers, content.rank)
+        return Rendered(row, None, None, letter, person, secret, Purpose.MAIL, content.covers, content.rank)
 
     def _freeze(self, connection: Connection, one: Rendered) -> None:
         row = one.row
@@ -149,7 +149,8 @@ class SendingRun:
         if frozen is None or one.person is None:
             self._suppress(connection, row, one.reason or "erased")
             return
-        tokens.keep(connection, one.secret, Token(one.purpose, row.supporter, one.person.email_version), self.now)
+        token = Token(one.purpose, row.supporter, one.person.email_version, row.id)
+        tokens.keep(connection, {one.secret: token}, self.now)
         first, last = one.covers or (None, None)
         outbox.move(
             connection,

@@ -11,12 +11,14 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from domain.kernel import Actor, Context, Unknown, now
+from domain.subscriptions import DIGEST
 from domain.supporters import ConfirmEmail, RecordConsent
 from history.engine import Engine
 from history.envelope import Request, new_id, own_request
 from notifications import outbox, planning, render, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.composing import KINDS, compose
+from notifications.desk import Desk
 from notifications.digest import Digest, Links
 from notifications.erasures import Erasures
 from notifications.language import Language
@@ -24,7 +26,7 @@ from notifications.mailer import mailer_of
 from notifications.mime import Sender
 from notifications.movement import Movement
 from notifications.reactor import MailReactor
-from notifications.recipients import DIGEST, Recipient, load
+from notifications.recipients import Recipient, load
 from notifications.sending import Progress, SendingRun
 from notifications.signing import signers
 from notifications.surroundings import Surroundings
@@ -122,6 +124,7 @@ class Notifications:
         self._erasures = Erasures(engine.database, self.mailer)
         self._one_at_a_time = threading.Lock()
         self._ticker = Ticker(self.tick)
+        self.desk = Desk(engine, self.audience, settings.mail_caps, clock)
 
     # --- one person's digest ---
 
@@ -274,7 +277,7 @@ class Notifications:
 
         Raises Unknown (``mail_link.unknown``) where the link is unknown or expired.
         """
-        link = self.link(Purpose.UNSUBSCRIBE, secret)
+        link = self.link(Purpose.MAIL, secret)
         if link is None:
             raise _unknown_link()
         if link.person.consented is False:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from history.statements import insert_rows
 from notifications.tables import mail_tokens
 
 LONGEST: Final = 200
@@ -21,12 +23,14 @@ class Purpose(StrEnum):
     """What a link is for."""
 
     CONFIRM = "confirm"
-    UNSUBSCRIBE = "unsubscribe"
+    """To confirm an address."""
+    MAIL = "mail"
+    """For everything else that the links of one mail do: unsubscribe, preferences, receipts, view in the browser."""
 
 
 LASTS: Final = {
     Purpose.CONFIRM: timedelta(days=14),
-    Purpose.UNSUBSCRIBE: timedelta(days=400),
+    Purpose.MAIL: timedelta(days=400),
 }
 
 
@@ -37,6 +41,9 @@ class Token:
     purpose: Purpose
     supporter: UUID
     subject_version: int | None = None
+    """The version of the supporter's stream that set the address the link was mailed to."""
+    mail: UUID | None = None
+    """The place in the outbox of the mail that carries the link."""
 
 
 def digest(secret: str) -> bytes:
@@ -49,17 +56,20 @@ def new() -> str:
     return secrets.token_urlsafe(24)
 
 
-def keep(connection: Connection, secret: str, token: Token, now: datetime) -> None:
-    """Make the secret good for its purpose from now on; it cannot be read again."""
-    connection.execute(
-        mail_tokens.insert().values(
-            hash=digest(secret),
-            purpose=str(token.purpose),
-            supporter=token.supporter,
-            subject_version=token.subject_version,
-            expires_at=now + LASTS[token.purpose],
-        )
-    )
+def keep(connection: Connection, made: Mapping[str, Token], now: datetime) -> None:
+    """Make secrets good for their purposes from now on; they cannot be read again. There must be at least one."""
+    rows = [
+        {
+            "hash": digest(secret),
+            "purpose": str(token.purpose),
+            "supporter": token.supporter,
+            "subject_version": token.subject_version,
+            "mail": token.mail,
+            "expires_at": now + LASTS[token.purpose],
+        }
+        for secret, token in made.items()
+    ]
+    insert_rows(connection, mail_tokens, rows)
 
 
 def find(connection: Connection, purpose: Purpose, secret: str, now: datetime) -> Token | None:
@@ -70,7 +80,7 @@ def find(connection: Connection, purpose: Purpose, secret: str, now: datetime) -
         mail_tokens.c.hash == digest(secret), mail_tokens.c.purpose == str(purpose), mail_tokens.c.expires_at > now
     )
     row = connection.execute(query).first()
-    return Token(purpose, row.supporter, row.subject_version) if row else None
+    return Token(purpose, row.supporter, row.subject_version, row.mail) if row else None
 
 
 def purge(connection: Connection, now: datetime) -> None:

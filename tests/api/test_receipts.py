@@ -46,7 +46,7 @@ def entry(api: Api, receipt: str) -> Any:  # noqa: ANN401 - any JSON
 def token(api: Api, purpose: Purpose, who: str = "anna", version: int = 1) -> str:
     secret = new()
     with api.groundswell.engine.database.write() as connection:
-        keep(connection, secret, Token(purpose, identify("supporter", who), version), now())
+        keep(connection, {secret: Token(purpose, identify("supporter", who), version)}, now())
     return secret
 
 
@@ -91,7 +91,7 @@ def test_no_other_link_shows_anything(told: Api) -> None:
     assert told.client.get("/receipts/unknown").status_code == 404
     told.run("supporters.amend", supporter="anna", email="other@example.org")
     assert told.client.get(f"/receipts/{secret}").status_code == 404
-    good = token(told, Purpose.UNSUBSCRIBE)
+    good = token(told, Purpose.MAIL)
     assert told.client.get(f"/receipts/{good}").status_code == 200
     told.run("supporters.erase", supporter="anna", reason="asked")
     assert told.client.get(f"/receipts/{good}").status_code == 404

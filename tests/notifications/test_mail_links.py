@@ -70,7 +70,7 @@ def token(groundswell: Groundswell, purpose: Purpose, *, days: int = 0) -> str:
     secret = new()
     with groundswell.engine.database.write() as connection:
         version = person(groundswell).email_version
-        keep(connection, secret, Token(purpose, ANNA, version), now() - timedelta(days=days))
+        keep(connection, {secret: Token(purpose, ANNA, version)}, now() - timedelta(days=days))
     return secret
 
 
@@ -119,7 +119,7 @@ def test_unknown_expired_and_other_links_do_nothing(groundswell: Groundswell, cl
         "nonsense",
         "x" * 5_000,
         token(groundswell, Purpose.CONFIRM, days=15),
-        token(groundswell, Purpose.UNSUBSCRIBE),
+        token(groundswell, Purpose.MAIL),
     )
     for secret in wrong:
         assert client.get(f"/confirm/{secret}").status_code == 404
@@ -130,7 +130,7 @@ def test_unknown_expired_and_other_links_do_nothing(groundswell: Groundswell, cl
 def test_unsubscribing_by_the_button(groundswell: Groundswell, client: TestClient) -> None:
     register(groundswell)
     run(groundswell, "supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
-    link = f"/unsubscribe/{token(groundswell, Purpose.UNSUBSCRIBE)}"
+    link = f"/unsubscribe/{token(groundswell, Purpose.MAIL)}"
     assert "<form" in client.get(link).text
     assert person(groundswell).consented
     assert "Ya no recibirás resúmenes" in client.post(link).text
@@ -140,7 +140,7 @@ def test_unsubscribing_by_the_button(groundswell: Groundswell, client: TestClien
 def test_one_click_needs_no_cookie_and_is_always_answered(groundswell: Groundswell, client: TestClient) -> None:
     register(groundswell)
     run(groundswell, "supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
-    secret = token(groundswell, Purpose.UNSUBSCRIBE)
+    secret = token(groundswell, Purpose.MAIL)
     body = {"List-Unsubscribe": "One-Click"}
     with TestClient(create_app(groundswell, work=False)) as bare:
         for _ in range(2):
@@ -155,7 +155,7 @@ def test_one_click_needs_no_cookie_and_is_always_answered(groundswell: Groundswe
 
 def test_an_erased_persons_links_are_good_for_nothing(groundswell: Groundswell, client: TestClient) -> None:
     register(groundswell)
-    confirm, stop = token(groundswell, Purpose.CONFIRM), token(groundswell, Purpose.UNSUBSCRIBE)
+    confirm, stop = token(groundswell, Purpose.CONFIRM), token(groundswell, Purpose.MAIL)
     envelope = Envelope(id=new_id(), command="supporters.erase", reason="Asked.", data={"supporter": "anna"})
     groundswell.engine.write([groundswell.engine.catalogue.request(envelope, Actor("staff", "test"))])
     assert client.get(f"/confirm/{confirm}").status_code == 404

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifications.schedule import Wish, latest
+from domain.schedule import Wish, latest
 
 ZONES = (
     "UTC",
