@@ -30,6 +30,8 @@ class Outcomes:
     unknown: int = 0
     suppressed: int = 0
     bounced: int = 0
+    undelivered: int = 0
+    """Given up by a server on its way, for now; another mail may arrive."""
     complained: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Of those suppressed, by reason."""
