@@ -20,6 +20,7 @@ from domain import (
     awards,
     campaigns,
     chapters,
+    mails,
     officials,
     partnerships,
     pledges,
@@ -60,6 +61,7 @@ SLICES: Final[tuple[Slice, ...]] = (
     recognitions.SLICE,
     scoring.SLICE,
     awards.SLICE,
+    mails.SLICE,
 )
 KINDS: Final[tuple[type[Projection], ...]] = (
     Campaigns,
