@@ -56,11 +56,12 @@ class Desk:
         self,
         engine: Engine,
         audience: Callable[[datetime], Audience],
+        plan: Callable[[datetime, int | None], int],
         caps: Mapping[str, int | None],
         clock: Callable[[], datetime],
     ) -> None:
         self._engine, self._database = engine, engine.database
-        self._audience, self._caps, self._clock = audience, caps, clock
+        self._audience, self._plan, self._caps, self._clock = audience, plan, caps, clock
 
     # --- asking ---
 
@@ -95,6 +96,13 @@ class Desk:
             return standing.unsettled(connection, limit)
 
     # --- deciding ---
+
+    def let_go(self, role: MailRole, named: int | None = None) -> int:
+        """Plan what is due, for a worker to send; return how many mails that are.
+
+        Raises BeyondCap where these are more than the role may send unasked, or than it ``named``.
+        """
+        return self._plan(self._clock(), cap(self._caps, role) if named is None else named)
 
     def turn_off(self, actor: Actor, reason: str) -> None:
         """Let no mail go out; raise Refusal where the reason is missing or none goes out already."""

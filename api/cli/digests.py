@@ -2,7 +2,7 @@
 
 import click
 
-from api.cli import console, mailing
+from api.cli import console, mailing, outcomes
 from domain.kernel import identify
 from history.envelope import read_moment
 
@@ -31,26 +31,7 @@ def preview(*, supporter: str, at: str | None, html: bool, as_json: bool) -> Non
         console.say(f"Subject: {found.subject}\n\n{found.text}")
 
 
-@digest.command()
-@console.as_json_option
-def status(*, as_json: bool) -> None:
-    """Show how many mails stand where, and what became of the last runs."""
-    with console.opened() as groundswell:
-        found = groundswell.notifications.status()
-    if as_json:
-        console.print_json(found)
-        return
-    states = ", ".join(f"{state} {count:,}" for state, count in found["states"].items())
-    console.say(f"Mails: {states}" if states else "No mail has been planned yet.")
-    rows = []
-    for each in found["runs"]:
-        became = ", ".join(f"{state} {count:,}" for state, count in each["counts"].items())
-        rows.append((console.minute(each["started_at"]), each["planned"], became, each["trouble"]))
-    if rows:
-        console.print_table(("run (UTC)", "#planned", "became", "trouble"), rows)
-
-
-for command in mailing.COMMANDS:
+for command in (*mailing.COMMANDS, *outcomes.COMMANDS):
     digest.add_command(command)
 
 COMMANDS = {"digest": digest}

@@ -1,4 +1,4 @@
-"""``groundswell digest run``: what is due is sent, with the audience shown before, asked about, and capped."""
+"""``groundswell digest run`` and what guards it: the audience is shown, asked about and capped; mails can be halted."""
 
 import sys
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from api.cli import console
+from api.imports import CLI
 from api.words import counted
 from domain.kernel import Conflict
 from notifications.caps import Audience, MailRole, cap
+from notifications.switch import Halted
 
 WRONG = ("deferred", "refused", "unknown")
 
@@ -29,12 +31,14 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
             groundswell.runner.catch_up()
             _say_audience(mails.audience(), as_json=as_json)
             return console.DONE
+        if standing := mails.desk.halt():
+            raise Halted(standing)
         console.catch_up(groundswell)
         found = mails.audience()
         limit = cap(groundswell.settings.mail_caps, MailRole.CLI) if named is None else named
         _check(found, limit, named)
         if found.size:
-            console.confirm(f"Send {_described(found)} now?", yes=yes or not sys.stdin.isatty())
+            console.confirm(f"Send {described(found)} now?", yes=yes or not sys.stdin.isatty())
         with console.progress(found.size, "sending") as report:
             counts = mails.run(progress=lambda done: report("sending", done), limit=limit)
     if as_json:
@@ -51,12 +55,11 @@ def _check(found: Audience, limit: int | None, named: int | None) -> None:
     allowed = "you named" if named is not None else "that the command line may send unasked"
     raise Conflict(
         "mail.beyond_cap",
-        f"{_described(found)} would go out, more than the {limit:,} {allowed}; if you mean it: "
-        f"--audience {found.size}.",
+        f"{described(found)} would go out, more than the {limit:,} {allowed}; if you mean it: --audience {found.size}.",
     )
 
 
-def _described(found: Audience) -> str:
+def described(found: Audience) -> str:
     """Say of how many digests an audience is, and why they would go out."""
     parts = [f"{count:,} {frequency}" for frequency, count in found.due.items()]
     parts += [f"{found.waiting:,} waiting for another attempt"] if found.waiting else []
@@ -67,7 +70,7 @@ def _say_audience(found: Audience, *, as_json: bool) -> None:
     if as_json:
         console.print_json(as_data(found))
     else:
-        console.say(f"Now {_described(found)} would go out; nothing was sent.")
+        console.say(f"Now {described(found)} would go out; nothing was sent.")
 
 
 def as_data(found: Audience) -> dict[str, Any]:
@@ -75,4 +78,21 @@ def as_data(found: Audience) -> dict[str, Any]:
     return {"audience": found.size, "due": found.new, "by_frequency": dict(found.due), "waiting": found.waiting}
 
 
-COMMANDS = (run,)
+@click.command()
+@click.option("--reason", required=True, help="Why; it is recorded with the event, and shown.")
+def halt(*, reason: str) -> None:
+    """Let no mail go out, from any process, until “digest resume”. What is just going out still does."""
+    with console.opened() as groundswell:
+        groundswell.notifications.desk.turn_off(CLI, reason)
+    console.say("Mails are halted; what is due waits. “groundswell digest resume” lets them go again.")
+
+
+@click.command()
+def resume() -> None:
+    """Let mails go out again after “digest halt”."""
+    with console.opened() as groundswell:
+        groundswell.notifications.desk.turn_on(CLI)
+    console.say("Mails go out again.")
+
+
+COMMANDS = (run, halt, resume)
