@@ -124,7 +124,7 @@ class Notifications:
         self._erasures = Erasures(engine.database, self.mailer)
         self._one_at_a_time = threading.Lock()
         self._ticker = Ticker(self.tick)
-        self.desk = Desk(engine, self.audience, settings.mail_caps, clock)
+        self.desk = Desk(engine, self.audience, self.plan, settings.mail_caps, clock)
 
     # --- one person's digest ---
 
