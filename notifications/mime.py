@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from domain.kernel import Invalid
-from notifications.digest import SUBJECT_LENGTH, one_line
+from notifications.digest import SUBJECT_LENGTH, Image, one_line
 from notifications.signing import Signer
 
 SENDER_NAME: Final = "Groundswell"
@@ -78,14 +78,6 @@ class Sender:
             return self.address
         user, _, domain = mailable(self.bounces or self.address).rpartition("@")
         return f"{user if self.bounces else BOUNCES}+{row.hex}@{domain}"
-
-
-@dataclass(frozen=True)
-class Image:
-    """A picture in a message, shown where the HTML says ``cid:`` and this id, which has the form of an address."""
-
-    cid: str
-    png: bytes
 
 
 @dataclass(frozen=True)

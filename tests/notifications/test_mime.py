@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.kernel import Invalid
-from notifications.digest import one_line
-from notifications.mime import ALTERNATIVE, RELATED, Image, Letter, Sender, build, mailable
+from notifications.digest import Image, one_line
+from notifications.mime import ALTERNATIVE, RELATED, Letter, Sender, build, mailable
 
 SENDER = Sender("https://a-rather-long-host.of.a.movement.example.org")
 LINK = f"{SENDER.base_url}/unsubscribe/{'a' * 32}"

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.kernel import Invalid
-from notifications.mime import Image, Letter, Sender, build
+from notifications.digest import Image
+from notifications.mime import Letter, Sender, build
 from notifications.signing import ONCE, SIGNED, Record, Signer, relaxed_body, relaxed_header, signers
 from tests.support.signatures import verified
 
