@@ -16,7 +16,7 @@ from uuid import UUID
 
 from domain.kernel import Invalid
 
-LARGEST: Final = 1 << 20
+LARGEST: Final = 1 << 19
 """Bytes of a report; our mails, which it may return, have a tenth of that."""
 ARRIVED: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "To")
 """The headers in which mail servers say to whom a message came."""
