@@ -37,7 +37,7 @@ class Erasures:
     def run(self, now: datetime) -> int:
         """Purge what there is to purge; return for how many persons something is still to be done."""
         while rows := self._unfinished():
-            done = [row.person_id for row in rows if self._purge(row.person_id)]
+            done = [row.person_id for row in rows if self._purge(row.person_id, now)]
             if not done or not self._database.scrub(SCRUBBED):
                 return len(rows)
             with self._database.write() as connection:
@@ -52,10 +52,10 @@ class Erasures:
         with self._database.read() as connection:
             return connection.execute(query.order_by(erasures.c.position).limit(PAGE)).all()
 
-    def _purge(self, person: UUID) -> bool:
+    def _purge(self, person: UUID, now: datetime) -> bool:
         """Purge one person's mails; False where one is just going out, after which its file must be looked for."""
         with self._database.write() as connection:
-            _count(connection, person, outbox.forget(connection, person))
+            _count(connection, person, outbox.forget(connection, person, now))
             mails = outbox.of_person(connection, person)
         if files := self._mailer.forget({outbox.name(mail) for mail in mails}):
             with self._database.write() as connection:

@@ -2,17 +2,16 @@
 
 States: pending → claimed → rendered → transmitting → accepted | deferred | refused | unknown, or suppressed. A row is
 ``transmitting`` in the store before the first byte goes out; if its claim ends in that state, nobody knows whether the
-mail went out: it becomes ``unknown`` and is not sent again.
+mail went out: it becomes ``unknown``, and is sent again only where the settings say so, as the same message.
 """
 
-import json
 import random
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -21,12 +20,15 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.kernel import Sealed
 from history.persons import Persons, associated, seal
-from notifications.tables import digest_ranges, mail_runs, mail_tokens, outbox
+from history.statements import insert_rows
+from notifications.tables import digest_ranges, mail_outcomes, mail_tokens, outbox
 
 CLAIM: Final = timedelta(minutes=15)
-ATTEMPTS: Final = 8
+ATTEMPTS: Final = 16
 FIRST_WAIT: Final = timedelta(minutes=5)
 LONGEST_WAIT: Final = timedelta(hours=6)
+TOO_OLD: Final = timedelta(days=3)
+"""So long after it fell due, a digest that could not be sent is left to the next one, which tells its range too."""
 KEPT: Final = timedelta(days=30)
 """How long the message of a finished row is kept."""
 
@@ -59,6 +61,9 @@ HELD: Final = (State.CLAIMED, State.RENDERED)
 SENT: Final = (State.ACCEPTED, State.UNKNOWN)
 """Where the mail went out, or may have."""
 FINAL: Final = (State.ACCEPTED, State.REFUSED, State.UNKNOWN, State.SUPPRESSED)
+SENDER_DIED: Final = "sender_died"
+
+_LIGHT: Final = [column for column in outbox.c if column is not outbox.c.mime]
 
 
 @dataclass(frozen=True)
@@ -110,61 +115,189 @@ def _new_row(mail: Planned, now: datetime, host: str) -> dict[str, Any]:
 
 
 def _give_way(connection: Connection, supporters: Sequence[UUID], new: set[UUID], now: datetime) -> None:
-    connection.execute(
-        outbox.update()
-        .where(
-            outbox.c.supporter.in_(supporters),
-            outbox.c.kind == str(Kind.DIGEST),
-            outbox.c.state.in_(WAITING),
-            outbox.c.id.not_in(new),
-        )
-        .values(state=str(State.SUPPRESSED), reason="superseded", mime=None, changed_at=now)
+    older = (
+        outbox.c.supporter.in_(supporters),
+        outbox.c.kind == str(Kind.DIGEST),
+        outbox.c.state.in_(WAITING),
+        outbox.c.id.not_in(new),
     )
+    rows = connection.execute(sa.select(*_LIGHT).where(*older).with_for_update()).all()
+    settle(connection, [Settled(row, State.SUPPRESSED, "superseded") for row in rows], now)
 
 
-def claim(connection: Connection, owner: str, now: datetime, limit: int) -> Sequence[Any]:
-    """Take rows that may be sent now, so that nobody else does; the connection must be one that writes."""
-    lost = sa.and_(outbox.c.state == str(State.TRANSMITTING), outbox.c.claimed_until < now)
-    connection.execute(
-        outbox.update()
-        .where(lost)
-        .values(state=str(State.UNKNOWN), reason="sender_died", claimed_by=None, changed_at=now)
-    )
-    free = sa.or_(
-        sa.and_(outbox.c.state.in_(WAITING), outbox.c.not_before <= now),
-        sa.and_(outbox.c.state.in_(HELD), outbox.c.claimed_until < now),
-    )
-    query = sa.select(outbox).where(free).order_by(outbox.c.kind, outbox.c.due_at, outbox.c.id).limit(limit)
-    rows = connection.execute(query.with_for_update(skip_locked=True)).all()
+# --- claiming ---
+
+
+def claim(connection: Connection, owner: str, now: datetime, limit: int, *, resend: bool = False) -> Sequence[Any]:
+    """Take rows that may be sent now, so that nobody else does; the connection must be one that writes.
+
+    With ``resend`` also those of which nobody knows whether they went out.
+    """
+    rows: list[Any] = []
+    for wanted in _claimable(now, resend=resend):
+        query = sa.select(outbox).where(*wanted).order_by(outbox.c.not_before).limit(limit - len(rows))
+        rows += connection.execute(query.with_for_update(skip_locked=True)).all()
+        if len(rows) == limit:
+            break
     if rows:
-        connection.execute(
-            outbox.update()
-            .where(outbox.c.id.in_([row.id for row in rows]))
-            .values(state=str(State.CLAIMED), claimed_by=owner, claimed_until=now + CLAIM, changed_at=now)
-        )
+        values = {"state": str(State.CLAIMED), "claimed_by": owner, "claimed_until": now + CLAIM, "changed_at": now}
+        connection.execute(outbox.update().where(outbox.c.id.in_([row.id for row in rows])).values(**values))
     return rows
 
 
-STATE: Final = outbox.c.state
+def _claimable(now: datetime, *, resend: bool) -> Iterable[tuple[sa.ColumnElement[bool], ...]]:
+    """Yield conditions for which the index has the order: what waits, and what a sender left that died."""
+    for kind in Kind:
+        due = outbox.c.kind == str(kind), outbox.c.not_before <= now
+        for state in WAITING:
+            yield outbox.c.state == str(state), *due
+        for state in HELD:
+            yield outbox.c.state == str(state), *due, outbox.c.claimed_until < now
+        if resend:
+            known = outbox.c.mime.is_not(None), outbox.c.attempts < ATTEMPTS, outbox.c.due_at > now - TOO_OLD
+            yield outbox.c.state == str(State.UNKNOWN), *due, *known
 
 
-def one(row: UUID) -> sa.Select[Any]:
-    """Return the query for one row."""
-    return sa.select(outbox).where(outbox.c.id == row)
+def expire(connection: Connection, now: datetime) -> int:
+    """Make ``unknown`` what a sender was transmitting whose claim has ended; return how many mails these are."""
+    lost = outbox.c.state == str(State.TRANSMITTING), outbox.c.claimed_until < now
+    rows = connection.execute(sa.select(*_LIGHT).where(*lost).with_for_update(skip_locked=True)).all()
+    settle(connection, [Settled(row, State.UNKNOWN, SENDER_DIED) for row in rows], now)
+    return len(rows)
 
 
-def move(connection: Connection, row: UUID, owner: str, state: State, now: datetime, **values: Any) -> bool:  # noqa: ANN401
-    """Bring a claimed row into a state; tell whether it was still ours."""
-    values |= {"state": str(state), "changed_at": now}
-    if state not in (*HELD, State.TRANSMITTING):
-        values |= {"claimed_by": None, "claimed_until": None}
-    mine = outbox.c.id == row, outbox.c.claimed_by == owner
-    return connection.execute(outbox.update().where(*mine).values(**values)).rowcount == 1
+def take(connection: Connection, owner: str, rows: Collection[UUID], now: datetime) -> dict[UUID, Any]:
+    """Bring rows into the state in which they go out; return, by id, those that are still this sender's to send."""
+    ready = outbox.c.id.in_(rows), outbox.c.claimed_by == owner, outbox.c.state.in_(HELD), outbox.c.mime.is_not(None)
+    values = {
+        "state": str(State.TRANSMITTING),
+        "attempts": outbox.c.attempts + 1,
+        "claimed_until": now + CLAIM,
+        "changed_at": now,
+    }
+    taken = connection.execute(outbox.update().where(*ready).values(**values).returning(*_LIGHT))
+    return {row.id: row for row in taken}
 
 
-def name(row: Any) -> str:  # noqa: ANN401 - a row of the outbox
-    """Return what the message of a row is called on its way, the same on every attempt."""
-    return f"{row.kind}-{row.id}"
+def mine(connection: Connection, owner: str, rows: Collection[UUID]) -> set[UUID]:
+    """Return those of the rows of which this sender may still say what became of them, and lock them.
+
+    That may also be one that was given up for lost meanwhile, because this sender was held up.
+    """
+    held_up = sa.and_(outbox.c.state == str(State.UNKNOWN), outbox.c.reason == SENDER_DIED)
+    own = outbox.c.id.in_(rows), sa.or_(outbox.c.claimed_by == owner, held_up)
+    return set(connection.scalars(sa.select(outbox.c.id).where(*own).with_for_update()))
+
+
+class Later(NamedTuple):
+    """A row that is to be tried from a moment on, and why not now."""
+
+    row: UUID
+    moment: datetime
+    why: str | None = None
+
+
+def put_back(connection: Connection, owner: str, rows: Sequence[Later], now: datetime) -> None:
+    """Let claimed rows wait that were not even tried."""
+    if rows:
+        given = [{"key": one.row, "moment": one.moment, "why": one.why, "owner": owner} for one in rows]
+        connection.execute(_PUT_BACK.values(changed_at=now), given)
+
+
+_PUT_BACK: Final = (
+    outbox.update()
+    .where(outbox.c.id == sa.bindparam("key"), outbox.c.claimed_by == sa.bindparam("owner"))
+    .values(
+        state=str(State.PENDING),
+        reason=sa.bindparam("why"),
+        not_before=sa.bindparam("moment"),
+        attempts=outbox.c.attempts - sa.case((outbox.c.state == str(State.TRANSMITTING), 1), else_=0),
+        claimed_by=None,
+        claimed_until=None,
+    )
+)
+
+
+def next_of(connection: Connection, why: str) -> datetime | None:
+    """Return the next moment of those that wait for this reason, None where there is none."""
+    waiting = outbox.c.state == str(State.PENDING), outbox.c.reason == why
+    return connection.scalar(
+        sa.select(sa.func.min(outbox.c.not_before, type_=outbox.c.not_before.type)).where(*waiting)
+    )
+
+
+# --- what becomes of rows ---
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of an attempt to send a row: its next state, why, and what is kept of what was said, sealed.
+
+    ``attempts`` is how many there were, where that is not what the row says.
+    """
+
+    row: Any
+    state: State
+    reason: str | None = None
+    said: str | None = None
+    not_before: datetime | None = None
+    attempts: int | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return what the row is changed to."""
+        return {
+            "key": self.row.id,
+            "new_state": str(self.state),
+            "new_reason": self.reason,
+            "new_last_error": self.said,
+            "new_not_before": self.not_before or self.row.not_before,
+            "new_attempts": self._attempts,
+        }
+
+    def outcome(self, now: datetime) -> dict[str, Any]:
+        """Return what is to be told to the history."""
+        row = self.row
+        return {
+            "mail": row.id,
+            "outcome": str(self.state),
+            "attempt": self._attempts,
+            "supporter": row.supporter,
+            "kind": row.kind,
+            "period": row.period,
+            "due_at": row.due_at,
+            "reason": self.reason,
+            "subject_version": row.subject_version,
+            "from_position": row.from_position,
+            "to_position": row.to_position,
+            "at": now,
+        }
+
+    def sealed(self, key: bytes | None) -> "Settled":
+        """Return it with what was said sealed under the person's key: mail servers repeat addresses."""
+        said = None if key is None or self.said is None else frozen(key, self.row, "last_error", self.said)
+        return replace(self, said=said)
+
+    @property
+    def _attempts(self) -> int:
+        return self.row.attempts if self.attempts is None else self.attempts
+
+
+def settle(connection: Connection, settled: Sequence[Settled], now: datetime) -> None:
+    """Bring rows into the states they came to, and keep that as what is to be told to the history."""
+    if not settled:
+        return
+    connection.execute(_SETTLE.values(changed_at=now), [one.values() for one in settled])
+    if stopped := [one.row.id for one in settled if one.state is State.SUPPRESSED]:
+        connection.execute(outbox.update().where(outbox.c.id.in_(stopped)).values(mime=None))
+    insert_rows(connection, mail_outcomes, [one.outcome(now) for one in settled])
+
+
+_SETTLE: Final = (
+    outbox.update()
+    .where(outbox.c.id == sa.bindparam("key"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("state", "reason", "last_error", "not_before", "attempts")})
+    .values(claimed_by=None, claimed_until=None)
+)
 
 
 def wait_after(attempts: int) -> timedelta:
@@ -173,42 +306,37 @@ def wait_after(attempts: int) -> timedelta:
     return wait * random.uniform(0.8, 1.2)  # noqa: S311 - not for secrets
 
 
-def freeze(connection: Connection, persons: Persons, row: Any, field: str, text: str) -> str | None:  # noqa: ANN401
-    """Return a text of a row sealed under the person's key, None where there is no key any more."""
-    key = persons.keys(connection, [row.supporter]).get(row.supporter)
-    return None if key is None else seal(key, text, associated(row.id, 0, field))
+def name(row: Any) -> str:  # noqa: ANN401 - a row of the outbox
+    """Return what the message of a row is called on its way, the same on every attempt."""
+    return f"{row.kind}-{row.id}"
+
+
+# --- what is frozen ---
+
+
+def frozen(key: bytes, row: Any, field: str, text: str) -> str:  # noqa: ANN401 - a row of the outbox
+    """Return a text of a row sealed under its person's key."""
+    return seal(key, text, associated(row.id, 0, field))
 
 
 def thaw(connection: Connection, persons: Persons, row: Any, field: str) -> str | None:  # noqa: ANN401
     """Return a frozen text of a row, None where there is none or the person was erased."""
-    frozen = getattr(row, field)
-    if frozen is None:
-        return None
-    (opened,) = persons.open(connection, [Sealed(row.supporter, row.id, 0, field, frozen)])
-    return opened if isinstance(opened, str) else None
+    (opened,) = thaw_all(connection, persons, [row], field)
+    return opened
 
 
-# --- how far digests told ---
-
-
-def told(connection: Connection, supporter: UUID) -> tuple[int, int | None] | None:
-    """Return (up to which position the supporter's digests told, the rank they told), None before the first."""
-    row = connection.execute(sa.select(digest_ranges).where(digest_ranges.c.supporter == supporter)).first()
-    return (row.position, row.rank) if row else None
-
-
-def tell(connection: Connection, supporter: UUID, position: int, rank: int | None, now: datetime) -> None:
-    """Note how far a digest told that went out."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = {"position": position, "rank": rank, "at": now}
-    statement = dialect.insert(digest_ranges).values(supporter=supporter, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["supporter"], set_=values))
+def thaw_all(connection: Connection, persons: Persons, rows: Sequence[Any], field: str) -> list[str | None]:
+    """Return the frozen texts of rows, each as ``thaw`` does."""
+    boxes = [
+        None if (box := getattr(row, field)) is None else Sealed(row.supporter, row.id, 0, field, box) for row in rows
+    ]
+    return [opened if isinstance(opened, str) else None for opened in persons.open(connection, boxes)]
 
 
 # --- forgetting ---
 
 
-def forget(connection: Connection, supporter: UUID) -> dict[str, int]:
+def forget(connection: Connection, supporter: UUID, now: datetime) -> dict[str, int]:
     """Purge what was to be sent to a person and the tokens of their links; return how much of each there was.
 
     That mails were sent stays countable.
@@ -218,11 +346,11 @@ def forget(connection: Connection, supporter: UUID) -> dict[str, int]:
     bodies = connection.scalar(sa.select(sa.func.count()).where(own, outbox.c.mime.is_not(None))) or 0
     connection.execute(outbox.update().where(own, said).values(mime=None, last_error=None))
     unsent = own, outbox.c.state.in_((*WAITING, *HELD))
-    none_claims_it = {"state": str(State.SUPPRESSED), "reason": "erased", "claimed_by": None}
-    stopped = connection.execute(outbox.update().where(*unsent).values(**none_claims_it))
+    stopped = connection.execute(sa.select(*_LIGHT).where(*unsent).with_for_update()).all()
+    settle(connection, [Settled(row, State.SUPPRESSED, "erased") for row in stopped], now)
     links = connection.execute(mail_tokens.delete().where(mail_tokens.c.supporter == supporter))
     connection.execute(digest_ranges.delete().where(digest_ranges.c.supporter == supporter))
-    return {"mail_bodies": bodies, "mails_stopped": stopped.rowcount, "mail_links": links.rowcount}
+    return {"mail_bodies": bodies, "mails_stopped": len(stopped), "mail_links": links.rowcount}
 
 
 def of_person(connection: Connection, supporter: UUID) -> Sequence[Any]:
@@ -235,34 +363,3 @@ def purge(connection: Connection, now: datetime) -> None:
     """Drop the messages of rows that are long finished."""
     old = outbox.c.state.in_(FINAL), outbox.c.mime.is_not(None), outbox.c.changed_at < now - KEPT
     connection.execute(outbox.update().where(*old).values(mime=None))
-
-
-# --- runs ---
-
-
-def begin_run(connection: Connection, now: datetime, planned: int) -> UUID:
-    """Note that a run began."""
-    key = uuid.uuid4()
-    connection.execute(mail_runs.insert().values(id=key, started_at=now, planned=planned, counts="{}"))
-    return key
-
-
-def end_run(connection: Connection, key: UUID, now: datetime, counts: dict[str, int], trouble: str | None) -> None:
-    """Note what became of it."""
-    values = {"finished_at": now, "counts": json.dumps(counts), "trouble": trouble}
-    connection.execute(mail_runs.update().where(mail_runs.c.id == key).values(**values))
-
-
-def latest_runs(connection: Connection, limit: int) -> Sequence[Any]:
-    """Return the last runs, the newest first."""
-    return connection.execute(sa.select(mail_runs).order_by(mail_runs.c.started_at.desc()).limit(limit)).all()
-
-
-def standing(connection: Connection) -> dict[str, int]:
-    """Return how many mails are in each state; suppressed ones by reason, as ``suppressed: no_consent``."""
-    query = sa.select(outbox.c.state, outbox.c.reason, sa.func.count()).group_by(outbox.c.state, outbox.c.reason)
-    found: dict[str, int] = {}
-    for state, reason, count in connection.execute(query.order_by(outbox.c.state, outbox.c.reason)):
-        name = f"{state}: {reason}" if state == State.SUPPRESSED and reason else state
-        found[name] = found.get(name, 0) + count
-    return found

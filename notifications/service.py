@@ -15,20 +15,22 @@ from domain.subscriptions import DIGEST
 from domain.supporters import ConfirmEmail, RecordConsent
 from history.engine import Engine
 from history.envelope import Request, new_id, own_request
-from notifications import outbox, planning, render, tokens
+from notifications import outbox, planning, ranges, render, runs, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.composing import KINDS, compose
 from notifications.desk import Desk
 from notifications.digest import Digest, Links
 from notifications.erasures import Erasures
 from notifications.language import Language
-from notifications.mailer import mailer_of
+from notifications.mailer import FileMailer, Mailer
 from notifications.mime import Sender
 from notifications.movement import Movement
+from notifications.pacing import Pacing
 from notifications.reactor import MailReactor
 from notifications.recipients import Recipient, load
 from notifications.sending import Progress, SendingRun
 from notifications.signing import signers
+from notifications.smtp import SmtpMailer
 from notifications.surroundings import Surroundings
 from notifications.ticker import Ticker
 from notifications.tokens import Purpose
@@ -41,6 +43,7 @@ CONSENT_WORDING: Final = "Send me a digest of what happens. I can end it with on
 REFUSAL_WORDING: Final = "This is my address, but send me no digest."
 WITHDRAWAL_WORDING: Final = "Stop these digests (link in a mail)."
 SAMPLE: Final = "preview"
+RESEND: Final = "resend"
 
 
 class MailSettings(Protocol):
@@ -117,12 +120,13 @@ class Notifications:
         self, engine: Engine, reader: Reader, settings: MailSettings, clock: Callable[[], datetime] = now
     ) -> None:
         self.sender = sender_of(settings)
-        self.mailer = mailer_of(settings.smtp_url, settings.data_dir)
+        self.mailer = mailer_of(settings)
         self._engine, self._reader, self._database = engine, reader, engine.database
         self._settings, self._clock = settings, clock
         self._reactor = MailReactor(engine.log)
         self._erasures = Erasures(engine.database, self.mailer)
-        self._one_at_a_time = threading.Lock()
+        self._pacing = Pacing(settings.mail_rate)
+        self._one_at_a_time, self._stop = threading.Lock(), threading.Event()
         self._ticker = Ticker(self.tick)
         self.desk = Desk(engine, self.audience, self.plan, settings.mail_caps, clock)
 
@@ -137,7 +141,7 @@ class Notifications:
         if person is None or person.erased:
             raise Unknown("supporter.unknown", "There is no such supporter.")
         with self._reader.open(KINDS) as views:
-            told = outbox.told(views.connection, supporter)
+            told = ranges.told(views.connection, [supporter]).get(supporter)
             movement = Movement(self._engine.log, views.position, views.position)
             shared = Surroundings(views, self._engine.log, movement, self.sender.base_url)
             content = compose(shared, person, told, at or self._clock())
@@ -161,10 +165,10 @@ class Notifications:
         with self._reader.open([Supporters]) as views:
             if limit is not None:
                 check(audience(planning.due(views, moment)).new, limit)
-            pages = [page for page in planning.due(views, moment) if page]
-        for page in pages:
-            with self._database.write() as connection:
-                planned += outbox.plan(connection, page, moment, self.sender.host)
+            for page in planning.due(views, moment):
+                if page:
+                    with self._database.write() as connection:
+                        planned += outbox.plan(connection, page, moment, self.sender.host)
         return planned
 
     def run(
@@ -180,16 +184,18 @@ class Notifications:
             return {"planned": planned, **self._send(moment, progress, planned)}
 
     def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:
-        engine = self._engine
-        sending = SendingRun(self._database, engine.persons, engine.log, self._reader, self.mailer, self.sender)
+        resend = self._settings.mail_unknown == RESEND
+        sending = SendingRun(
+            self._engine, self._reader, self.mailer, self.sender, self._pacing, resend=resend, stop=self._stop
+        )
         sending.run(moment, progress)
         counts = dict(sorted((str(state), count) for state, count in sending.counts.items()))
         if sending.trouble:
             log.warning("Mails wait: %s", sending.trouble)
         if planned or counts or sending.trouble:
             with self._database.write() as connection:
-                key = outbox.begin_run(connection, moment, planned)
-                outbox.end_run(connection, key, sending.now, counts, sending.trouble)
+                key = runs.begin(connection, moment, planned)
+                runs.end(connection, key, sending.now, counts, sending.trouble)
                 outbox.purge(connection, moment)
                 tokens.purge(connection, moment)
         return counts
@@ -197,7 +203,7 @@ class Notifications:
     def status(self, limit: int = 10) -> dict[str, Any]:
         """Return ``states``, how many mails stand where, and ``runs``, the last ones, the newest first."""
         with self._database.read() as connection:
-            runs = [
+            latest = [
                 {
                     "started_at": row.started_at,
                     "finished_at": row.finished_at,
@@ -205,9 +211,9 @@ class Notifications:
                     "counts": json.loads(row.counts),
                     "trouble": row.trouble,
                 }
-                for row in outbox.latest_runs(connection, limit)
+                for row in runs.latest(connection, limit)
             ]
-            return {"states": outbox.standing(connection), "runs": runs}
+            return {"states": runs.standing(connection), "runs": latest}
 
     # --- who was erased ---
 
@@ -219,6 +225,7 @@ class Notifications:
 
     def start(self) -> None:
         """Begin to ask each minute what is due."""
+        self._stop.clear()
         self._ticker.start()
 
     def keep_time(self) -> None:
@@ -226,7 +233,8 @@ class Notifications:
         self._ticker.keep_time()
 
     def stop(self) -> None:
-        """Finish the tick at hand and ask no more."""
+        """Finish the batch at hand, and ask no more."""
+        self._stop.set()
         self._ticker.stop()
 
     def tick(self) -> dict[str, int]:
@@ -290,6 +298,11 @@ class Notifications:
         key = new_id()
         context = Context(actor=Actor("supporter", who), at=self._clock(), command_id=key, correlation_id=key)
         return own_request(command, context)
+
+
+def mailer_of(settings: MailSettings) -> Mailer:
+    """Return the mailer of the settings; raise Invalid where the URL is none that mail can be sent by."""
+    return SmtpMailer(settings.smtp_url) if settings.smtp_url else FileMailer(settings.data_dir / "mail")
 
 
 def sender_of(settings: MailSettings) -> Sender:

@@ -36,8 +36,8 @@ outbox: Final = Table(
 )
 """One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
 ``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the
-version of the supporter's stream that set the address to be confirmed; ``returned`` is what came back of an accepted
-one: ``bounced`` or ``complained``."""
+version of the supporter's stream that set the address to be confirmed; ``returned`` is what came back of one
+that was sent: ``bounced``, ``undelivered`` (for now) or ``complained``."""
 
 mail_outcomes: Final = Table(
     "mail_outcomes",
@@ -48,6 +48,7 @@ mail_outcomes: Final = Table(
     Column("supporter", Uuid, nullable=False),
     Column("kind", Text, nullable=False),
     Column("period", Text, nullable=False),
+    Column("due_at", Moment, nullable=False),
     Column("reason", Text),
     Column("subject_version", Integer),
     Column("from_position", BigInt),

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("supporter", sa.Uuid, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("period", sa.Text, nullable=False),
+        sa.Column("due_at", sa.Text, nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("subject_version", sa.Integer),
         sa.Column("from_position", BIG),

@@ -1,0 +1,30 @@
+"""How far digests told: each goes on where the last one that went out ended."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from history.statements import Shape, select_among, upsert, uuid_of
+from notifications.tables import digest_ranges
+
+Told = tuple[int, int | None]
+"""(up to which position the supporter's digests told, the rank they told)."""
+
+_TOLD: Final = "SELECT supporter, position, rank FROM digest_ranges"
+_TELL: Final = Shape(sets=("position", "rank", "at"))
+
+
+def told(connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, Told]:
+    """Return how far the digests of each of the supporters told; those who had none are not in it."""
+    rows = select_among(connection, _TOLD, digest_ranges.c.supporter, supporters)
+    return {uuid_of(supporter): (position, rank) for supporter, position, rank in rows}
+
+
+def tell(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
+    """Note how far digests told that went out: rows of the outbox."""
+    values = [(row.supporter, row.to_position, row.rank, now) for row in rows if row.to_position is not None]
+    if values:
+        upsert(digest_ranges, _TELL, connection.dialect).execute(connection, values)

@@ -1,0 +1,207 @@
+"""Delivers messages over SMTP (RFC 5321), on one connection per run.
+
+What became of a message is known by where the conversation stopped: 4xx is deferred, 5xx refused; a connection that is
+cut once the message began to flow leaves it unknown, for the server may have taken it.
+"""
+
+import re
+import smtplib
+import ssl
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from domain.kernel import Invalid, Unavailable
+from notifications.mailer import Envelope, Outcome, Session
+from notifications.outbox import State
+
+TIMEOUT: Final = 30.0
+SERVICE_CLOSING: Final = 421
+START_INPUT: Final = 354
+UNREACHABLE: Final = "connection_lost"
+
+Reply = tuple[int, bytes]
+
+_LEADING_DOT: Final = re.compile(rb"(?m)^\.")
+_ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)")
+
+
+class SmtpMailer:
+    """Speaks to the server of ``smtp://user:password@host:port``, or ``smtps://`` for TLS from the first byte."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or port == -1:
+            raise Invalid("settings.smtp_url", "GROUNDSWELL_SMTP_URL must be smtp://user:password@host:port.")
+        self.host, self.tls, self.timeout = parts.hostname, parts.scheme == "smtps", timeout
+        self.port = port or (465 if self.tls else 25)
+        self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give a session that connects when first used."""
+        session = SmtpSession(self)
+        try:
+            yield session
+        finally:
+            session.close()
+
+    def forget(self, _names: Collection[str]) -> list[str]:
+        """Nothing: what was sent lies with those who got it."""
+        return []
+
+    def connect(self) -> smtplib.SMTP:
+        """Connect, secure the connection where that is offered, and sign in; raise Unavailable."""
+        where = f"{self.host}:{self.port}"
+        try:
+            smtp = self._greeted()
+        except smtplib.SMTPAuthenticationError as error:
+            raise Unavailable("mail.unreachable", f"The mail server {where} does not let us in: {error}.") from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise Unavailable("mail.unreachable", f"The mail server {where} cannot be used: {error}.") from None
+        return smtp
+
+    def _greeted(self) -> smtplib.SMTP:
+        secure = ssl.create_default_context()
+        if self.tls:
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=secure)
+        else:
+            smtp = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+        try:
+            smtp.ehlo_or_helo_if_needed()
+            if not self.tls and smtp.has_extn("starttls"):
+                smtp.starttls(context=secure)
+                smtp.ehlo()
+            if self.user:
+                smtp.login(self.user, self.password)
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+
+class SmtpSession:
+    """One connection, opened again where it was lost between messages."""
+
+    def __init__(self, mailer: SmtpMailer) -> None:
+        self._mailer = mailer
+        self._smtp: smtplib.SMTP | None = None
+
+    def send(self, envelope: Envelope) -> Outcome:
+        """Send one message, on a fresh connection if the old one turns out to be dead before it begins."""
+        fresh = self._smtp is None
+        try:
+            return self._send(envelope)
+        except (OSError, smtplib.SMTPServerDisconnected) as error:
+            self._drop()
+            if fresh:
+                return _cut(State.DEFERRED, error)
+        try:
+            return self._send(envelope)
+        except (OSError, smtplib.SMTPServerDisconnected) as error:
+            self._drop()
+            return _cut(State.DEFERRED, error)
+
+    def close(self) -> None:
+        """Say goodbye."""
+        if self._smtp is not None:
+            with suppress(OSError, smtplib.SMTPException):
+                self._smtp.quit()
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._smtp is not None:
+            self._smtp.close()
+            self._smtp = None
+
+    def _send(self, envelope: Envelope) -> Outcome:
+        if self._smtp is None:
+            self._smtp = self._mailer.connect()
+        smtp, options = self._smtp, ""
+        if not (envelope.recipient.isascii() and envelope.sender.isascii()):
+            if not smtp.has_extn("smtputf8"):
+                why = "the server takes no internationalised addresses (RFC 6531)"
+                return Outcome(State.REFUSED, why, "5.6.7")
+            options = " SMTPUTF8 BODY=8BITMIME"
+        commands = (
+            f"MAIL FROM:{smtplib.quoteaddr(envelope.sender)}{options}".encode(),
+            f"RCPT TO:{smtplib.quoteaddr(envelope.recipient)}".encode(),
+            b"DATA",
+        )
+        asked = _ask_at_once if smtp.has_extn("pipelining") else _ask_in_turn
+        for code, said in asked(smtp, commands):
+            if code // 100 not in {2, 3}:
+                return self._turned_down(smtp, code, said)
+        return self._deliver(smtp, envelope.message)
+
+    def _deliver(self, smtp: smtplib.SMTP, message: bytes) -> Outcome:
+        """Send the message itself; from its first byte on nobody knows what became of it until that is answered."""
+        try:
+            smtp.send(_as_data(message))
+            code, said = smtp.getreply()
+        except (OSError, smtplib.SMTPServerDisconnected) as error:
+            self._drop()
+            return _cut(State.UNKNOWN, error)
+        if code // 100 == 2:  # noqa: PLR2004 - RFC 5321 §4.2.1
+            return Outcome(State.ACCEPTED, _text(code, said))
+        return self._turned_down(smtp, code, said)
+
+    def _turned_down(self, smtp: smtplib.SMTP, code: int, said: bytes) -> Outcome:
+        closing = code == SERVICE_CLOSING
+        if closing:
+            self._drop()
+        else:
+            with suppress(OSError, smtplib.SMTPServerDisconnected):
+                smtp.rset()
+        state = State.REFUSED if code // 100 == 5 else State.DEFERRED  # noqa: PLR2004
+        return Outcome(state, _text(code, said), _reason(code, said), closing)
+
+
+def _ask_in_turn(smtp: smtplib.SMTP, commands: Sequence[bytes]) -> Iterator[Reply]:
+    """Give each command when the one before was answered; yield the answers."""
+    for command in commands:
+        smtp.send(command + b"\r\n")
+        yield smtp.getreply()
+
+
+def _ask_at_once(smtp: smtplib.SMTP, commands: Sequence[bytes]) -> list[Reply]:
+    """Give all commands and return their answers (RFC 2920).
+
+    Where the server would take a message for nobody, it gets an empty one, as RFC 2920 §3.1 asks for.
+    """
+    smtp.send(b"".join(command + b"\r\n" for command in commands))
+    replies: list[Reply] = []
+    for _ in commands:
+        replies.append(smtp.getreply())
+        if replies[-1][0] == SERVICE_CLOSING:
+            return replies
+    if replies[-1][0] == START_INPUT and any(code // 100 != 2 for code, _ in replies[:-1]):  # noqa: PLR2004
+        smtp.send(b".\r\n")
+        smtp.getreply()
+    return replies
+
+
+def _as_data(message: bytes) -> bytes:
+    """Return a message as it goes over the wire: dots at the beginning of a line doubled (RFC 5321 §4.5.2)."""
+    body = _LEADING_DOT.sub(b"..", message) if b"\n." in message or message.startswith(b".") else message
+    return body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n"
+
+
+def _cut(state: State, error: Exception) -> Outcome:
+    where = "after" if state is State.UNKNOWN else "before"
+    return Outcome(state, f"connection lost {where} the message: {error}", UNREACHABLE, lost=True)
+
+
+def _reason(code: int, said: bytes) -> str:
+    """Return the enhanced status code (RFC 3463) that a reply begins with (RFC 2034 §4), or its three digits."""
+    found = _ENHANCED.match(said)
+    return found[0].decode() if found else str(code)
+
+
+def _text(code: int, said: bytes) -> str:
+    return f"{code} {said.decode(errors='replace')}"[:500]
