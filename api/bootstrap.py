@@ -43,6 +43,7 @@ from projections.projection import Projection
 from projections.rebuild import DRAFTS, rebuild
 from projections.recognitions import Recognitions
 from projections.runner import Runner
+from projections.subscriptions import Subscriptions
 from projections.supporters import Supporters
 from projections.timeline import Timeline
 from projections.views import Reader
@@ -74,6 +75,7 @@ PROJECTIONS: Final[tuple[type[Projection], ...]] = (
     Recognitions,
     Leaderboards,
     Timeline,
+    Subscriptions,
 )
 
 IDLE_SECONDS: Final = 0.5

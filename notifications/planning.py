@@ -1,39 +1,53 @@
-"""Who is due now: a question to the read model of supporters and the outbox, the same answer however often asked."""
+"""Who is due now: a question to a read model and the outbox, the same answer however often asked.
+
+The read model (projections/subscriptions.py) keeps for each supporter the moment when the next digest falls due, with
+an index: the question costs what is due, not how many supporters there are. It learns of a digest when its outcome is
+in the history; what is planned since then, the outbox says.
+"""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.schedule import Period, Wish, latest
-from domain.subscriptions import DIGEST
+from domain.schedule import Period, Told, Wish, key_of, latest
+from domain.supporters import Frequency
 from notifications.outbox import WAITING, Kind, Planned
 from notifications.tables import outbox
-from projections.supporters import Supporters
+from projections.subscriptions import Subscriptions, standing
 from projections.views import Views
+
+KINDS: Final = (Subscriptions,)
+"""The read model that is asked."""
 
 PAGE: Final = 2_000
 QUERY: Final = 500
+RECENTLY: Final = range(-3, 2)
+"""Days from today, within which what is planned may not have come back by the history."""
 
 
 def due(views: Views, now: datetime) -> Iterator[list[Planned]]:
-    """Yield, page by page, the digests that have fallen due and are not planned yet.
+    """Yield, page by page, the digests that have fallen due and are not planned yet; no page is empty.
 
-    Only for those with a confirmed address who consented before the digest fell due.
+    Only for those with a confirmed address who consented before the digest fell due. Memory holds one page.
     """
     periods: dict[Wish, Period | None] = {}
-    for rows in _willing(views):
-        page = []
-        for row in rows:
-            wish = Wish(row.digest_frequency, row.digest_weekday, row.digest_hour, row.time_zone)
-            if wish not in periods:
-                periods[wish] = latest(wish, now)
-            period = periods[wish]
-            if period is not None and row.at <= period.due_at:
-                page.append(Planned(Kind.DIGEST, row.id, period.key, period.due_at))
-        yield _unplanned(views.connection, page)
+    after: tuple[datetime, UUID] | None = None
+    while rows := views[Subscriptions].due(views.connection, now, after=after, limit=PAGE):
+        after = rows[-1].next_at, rows[-1].supporter
+        candidates = [(row, period) for row in rows if (period := _period(row, periods, now)) is not None]
+        planned = _planned(views.connection, candidates, now)
+        page = [
+            Planned(Kind.DIGEST, row.supporter, period.key, period.due_at)
+            for row, period in candidates
+            if _allowed(row, period, planned.get(row.supporter, ()))
+        ]
+        if page:
+            yield page
 
 
 def waiting(connection: Connection, now: datetime) -> int:
@@ -43,35 +57,34 @@ def waiting(connection: Connection, now: datetime) -> int:
     return connection.scalar(query.where(*where)) or 0
 
 
-def _willing(views: Views) -> Iterator[Sequence[Any]]:
-    model = views[Supporters]
-    who, consents = model.supporters.c, model.consents.c
-    query = (
-        sa.select(who.id, who.digest_frequency, who.digest_weekday, who.digest_hour, who.time_zone, consents.at)
-        .join(model.consents, sa.and_(consents.supporter == who.id, consents.topic == DIGEST))
-        .where(
-            who.email_confirmed,
-            who.erased_at.is_(None),
-            consents.granted,
-            sa.func.coalesce(who.digest_frequency, "weekly") != "off",
-        )
-        .order_by(who.id)
-        .limit(PAGE)
+def _period(row: Any, periods: dict[Wish, Period | None], now: datetime) -> Period | None:  # noqa: ANN401 - of subscriptions
+    wish = Wish(row.frequency, row.weekday, row.hour, row.time_zone)
+    if wish not in periods:
+        periods[wish] = latest(wish, now)
+    return periods[wish]
+
+
+def _allowed(row: Any, period: Period, planned: Sequence[Told]) -> bool:  # noqa: ANN401 - a row of subscriptions
+    """Tell whether a period may be told after what was told, and after each that was planned since."""
+    person = standing(row)
+    bounds = person.bounds
+    return bounds.allow(person.wish, period) and all(
+        replace(bounds, told=told).allow(person.wish, period) for told in planned
     )
-    last = None
-    while rows := views.connection.execute(query if last is None else query.where(who.id > last)).all():
-        yield rows
-        last = rows[-1].id
 
 
-def _unplanned(connection: Connection, page: list[Planned]) -> list[Planned]:
-    known: set[tuple[Any, str]] = set()
-    for start in range(0, len(page), QUERY):
-        part = page[start : start + QUERY]
-        query = sa.select(outbox.c.supporter, outbox.c.period).where(
-            outbox.c.supporter.in_([one.supporter for one in part]),
+def _planned(connection: Connection, candidates: Sequence[tuple[Any, Period]], now: datetime) -> dict[UUID, list[Told]]:
+    """Return what is planned lately, by supporter; and what is planned for the periods at hand."""
+    recent = [now.date() + timedelta(days=days) for days in RECENTLY]
+    names = {key_of(frequency, day) for frequency in Frequency if frequency != Frequency.OFF for day in recent}
+    periods = sorted(names | {period.key for _, period in candidates})
+    found: dict[UUID, list[Told]] = {}
+    for start in range(0, len(candidates), QUERY):
+        query = sa.select(outbox.c.supporter, outbox.c.period, outbox.c.due_at).where(
+            outbox.c.supporter.in_([row.supporter for row, _ in candidates[start : start + QUERY]]),
             outbox.c.kind == str(Kind.DIGEST),
-            outbox.c.period.in_(sorted({one.period for one in part})),
+            outbox.c.period.in_(periods),
         )
-        known.update((row.supporter, row.period) for row in connection.execute(query))
-    return [one for one in page if (one.supporter, one.period) not in known]
+        for row in connection.execute(query):
+            found.setdefault(row.supporter, []).append(Told(row.period, row.due_at))
+    return found

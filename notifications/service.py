@@ -28,13 +28,13 @@ from notifications.movement import Movement
 from notifications.pacing import Pacing
 from notifications.reactor import MailReactor
 from notifications.recipients import Recipient, load
+from notifications.returns import Returns
 from notifications.sending import Progress, SendingRun
 from notifications.signing import signers
 from notifications.smtp import SmtpMailer
 from notifications.surroundings import Surroundings
 from notifications.ticker import Ticker
 from notifications.tokens import Purpose
-from projections.supporters import Supporters
 from projections.views import Reader
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ class Notifications:
         self._one_at_a_time, self._stop = threading.Lock(), threading.Event()
         self._ticker = Ticker(self.tick)
         self.desk = Desk(engine, self.audience, self.plan, settings.mail_caps, clock)
+        self.returns = Returns(engine, clock)
 
     # --- one person's digest ---
 
@@ -152,7 +153,7 @@ class Notifications:
     def audience(self, now: datetime | None = None) -> Audience:
         """Return how many digests would go out now: those due and those that wait for another attempt."""
         moment = now or self._clock()
-        with self._reader.open([Supporters]) as views:
+        with self._reader.open(planning.KINDS) as views:
             return audience(planning.due(views, moment), planning.waiting(views.connection, moment))
 
     def plan(self, now: datetime | None = None, limit: int | None = None) -> int:
@@ -162,7 +163,7 @@ class Notifications:
         """
         moment = now or self._clock()
         planned = self._reactor.react(moment, self.sender.host)
-        with self._reader.open([Supporters]) as views:
+        with self._reader.open(planning.KINDS) as views:
             if limit is not None:
                 check(audience(planning.due(views, moment)).new, limit)
             for page in planning.due(views, moment):

@@ -110,6 +110,18 @@ def _deliverable(dice: random.Random) -> Data:
     return {"partnership": _partnership(dice), "deliverable": dice.choice(["talk", "post"]), "url": "https://e.org"}
 
 
+def _mail(dice: random.Random) -> Data:
+    number, day = dice.randrange(400), START + timedelta(days=dice.randrange(120))
+    return {
+        "mail": f"m{number}",
+        "supporter": f"s{number % 15}",
+        "kind": "digest",
+        "period": f"daily:{day.date()}",
+        "due_at": day.isoformat(),
+        "outcome": dice.choice(["accepted", "deferred", "suppressed", "bounced"]),
+    }
+
+
 _DATED: Final = {"pledges.check_in", "actions.log", "actions.record_response", "policies.advance", "policies.conclude"}
 _MENU: Final[dict[str, Callable[[random.Random], Data]]] = {
     "supporters.register": lambda d: {"supporter": _supporter(d), "name": "Anna", "email": "a@example.org"},
@@ -125,7 +137,18 @@ _MENU: Final[dict[str, Callable[[random.Random], Data]]] = {
         "wording": "Yes",
     },
     "supporters.set_visibility": lambda d: {"supporter": _supporter(d), "public": d.random() < 0.5},
-    "supporters.set_digest": lambda d: {"supporter": _supporter(d), "frequency": d.choice(["daily", "off"])},
+    "supporters.set_digest": lambda d: {"supporter": _supporter(d), "frequency": d.choice(["daily", "weekly", "off"])},
+    "supporters.pause_digest": lambda d: {
+        "supporter": _supporter(d),
+        "until": d.choice([None, str(START.date() + timedelta(days=d.randrange(200)))]),
+    },
+    "supporters.suppress_mail": lambda d: {
+        "supporter": _supporter(d),
+        "cause": d.choice(["hard_bounce", "complaint"]),
+    },
+    "supporters.mute_campaign": lambda d: {"supporter": _supporter(d), "campaign": d.choice(CAMPAIGNS)},
+    "supporters.unmute_campaign": lambda d: {"supporter": _supporter(d), "campaign": d.choice(CAMPAIGNS)},
+    "mails.record": _mail,
     "supporters.join_chapter": lambda d: {"supporter": _supporter(d), "chapter": _chapter(d)},
     "supporters.leave_chapter": lambda d: {"supporter": _supporter(d), "chapter": _chapter(d)},
     "supporters.erase": lambda d: {"supporter": _supporter(d)},

@@ -45,6 +45,7 @@ from projections.policies import Policies
 from projections.projection import Projection
 from projections.recognitions import Recognitions
 from projections.runner import Runner
+from projections.subscriptions import Subscriptions
 from projections.supporters import Supporters
 from projections.timeline import Timeline
 from projections.views import PRESENT, AsOf, Reader, Views
@@ -73,6 +74,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Actions,
     Partnerships,
     Recognitions,
+    Subscriptions,
 )
 EVERY_KIND: Final[tuple[type[Projection], ...]] = (*KINDS, Leaderboards, Timeline)
 STAFF: Final = "staff:test"

@@ -1,0 +1,136 @@
+"""Who gets digests, and the moment at which each of them has to be looked at next: what the planner asks."""
+
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Connection, Date, Integer, Text, Uuid
+
+from domain.kernel import Event
+from domain.mails import Mail
+from domain.schedule import Bounds, Told, upcoming
+from domain.slices import Fact
+from domain.subscriptions import DIGEST, Subscription
+from domain.supporters import Supporter, Undeliverable
+from history.tables import Moment
+from projections.changes import Changes
+from projections.projection import Projection, on
+
+FOLLOWED: Final = (
+    Supporter.Registered,
+    Supporter.Amended,
+    Supporter.EmailConfirmed,
+    Supporter.ConsentRecorded,
+    Supporter.DigestSet,
+    Supporter.DigestPaused,
+    Supporter.MailSuppressed,
+    Supporter.Erased,
+)
+FIELDS: Final = tuple(field.name for field in dataclasses.fields(Subscription))
+
+
+@dataclasses.dataclass
+class Standing(Subscription):
+    """A subscription, and the digest that was told last."""
+
+    told: Told | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """Which periods may be told."""
+        return Bounds(self.since, self.told, self.paused_until)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the next digest falls due; None where none may go to this person."""
+        return upcoming(self.wish, self.bounds) if self.hindrance is None else None
+
+
+class Subscriptions(Projection, name="subscriptions"):
+    """One row per present supporter; ``next_at`` is empty for those who get no digest."""
+
+    weight = 2
+
+    def define(self) -> None:
+        """One row per supporter."""
+        self.subscriptions = self.table(
+            "subscriptions",
+            Column("supporter", Uuid, primary_key=True),
+            Column("addressed", Boolean),
+            Column("email_confirmed", Boolean),
+            Column("consented", Boolean),
+            Column("eligible_since", Moment),
+            Column("suppressed", Text),
+            Column("paused_until", Date),
+            Column("frequency", Text),
+            Column("chosen_at", Moment),
+            Column("weekday", Integer),
+            Column("hour", Integer),
+            Column("time_zone", Text),
+            Column("erased", Boolean),
+            Column("told_period", Text),
+            Column("told_due_at", Moment),
+            Column("next_at", Moment),
+            index=[("next_at", "supporter")],
+        )
+
+    def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
+        """Fetch how those whom the batch is about stood before it."""
+        new = {fact.stream for fact in facts if isinstance(fact.event, Supporter.Registered)}
+        known = {person for fact in facts if (person := fact.event.person)} - new
+        rows = changes.rows(self.subscriptions, "supporter", known)
+        self._standing = {row.supporter: standing(row) for row in rows}
+        self._changed: dict[UUID, None] = {}
+
+    @on(*FOLLOWED)
+    def followed(self, fact: Fact, event: Event, _changes: Changes) -> None:
+        """Something that digests depend on changed."""
+        self._standing.setdefault(fact.stream, Standing()).follow(event, fact.occurred_at)
+        self._changed[fact.stream] = None
+
+    @on(*(event for event in Mail.events.values() if issubclass(event, Mail.Event)))
+    def told(self, _fact: Fact, event: Mail.Event, _changes: Changes) -> None:
+        """What became of a digest: sent or not, its period has had its turn."""
+        person = self._standing.get(event.supporter)
+        if person is None or event.kind != DIGEST or event.due_at is None:
+            return
+        told = Told(event.period, event.due_at)
+        if told.plausible and (person.told is None or told.due_at > person.told.due_at):
+            person.told = told
+            self._changed[event.supporter] = None
+
+    def finish(self, changes: Changes) -> None:
+        """Write those who changed, with their next moment; nothing is kept of the erased."""
+        for supporter in self._changed:
+            person = self._standing[supporter]
+            if person.erased:
+                changes.remove(self.subscriptions, supporter)
+                continue
+            period, due_at = person.told or (None, None)
+            values = {name: getattr(person, name) for name in FIELDS}
+            told = {"told_period": period, "told_due_at": due_at}
+            changes.put(self.subscriptions, supporter, **values, **told, next_at=person.next_at)
+
+    # --- questions ---
+
+    def due(
+        self, connection: Connection, now: datetime, *, after: tuple[datetime, UUID] | None = None, limit: int = 50
+    ) -> Sequence[Any]:
+        """Return whom to look at now, in order of (next_at, supporter), after one of them."""
+        table = self.subscriptions.c
+        query = sa.select(self.subscriptions).where(table.next_at <= now)
+        if after is not None:
+            moment, last = sa.literal(after[0], Moment), sa.literal(after[1], Uuid)
+            query = query.where(sa.tuple_(table.next_at, table.supporter) > sa.tuple_(moment, last))
+        return connection.execute(query.order_by(table.next_at, table.supporter).limit(limit)).all()
+
+
+def standing(row: Any) -> Standing:  # noqa: ANN401 - a row of subscriptions
+    """Return how a supporter stands by a row."""
+    values = {name: getattr(row, name) for name in FIELDS}
+    values["suppressed"] = Undeliverable(row.suppressed) if row.suppressed else None
+    told = Told(row.told_period, row.told_due_at) if row.told_period else None
+    return Standing(**values, told=told)
