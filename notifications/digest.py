@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 from notifications.language import Language, mark
 from notifications.movement import Range
@@ -30,9 +31,27 @@ class Subject(StrEnum):
 class Weight:
     """How much an item deserves to be the subject line."""
 
-    AWARD, OUTCOME, ANSWER, KEPT, STAGE, TODAY, STATE, STREAK, PLEDGE, CAMPAIGN, REVOKED, CHAPTER, BOARD = range(
-        13, 0, -1
-    )
+    AWARD, OUTCOME, ANSWER, KEPT, CHAPTER_AWARD, STAGE, TODAY, STATE = range(15, 7, -1)
+    STREAK, STANCE, PLEDGE, CAMPAIGN, REVOKED, CHAPTER, BOARD = range(7, 0, -1)
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture within a mail: the HTML names it ``cid:`` its content id (RFC 2392) and says in words what it shows."""
+
+    cid: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture with its width and height as shown, what it is of in one line, and in words what is to be seen."""
+
+    image: Image
+    width: int
+    height: int
+    caption: str
+    alt: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,9 @@ class Figure:
 class Item:
     """One thing worth saying.
 
-    ``positions`` are those of the events behind it; ``alone`` is whether it is worth a digest by itself.
+    ``positions`` are those of the events behind it, of very many the newest, and ``events`` says how many there are if
+    not as many; ``alone`` is whether it is worth a digest by itself; ``key`` is the campaign that it is about, if it is
+    about one.
     """
 
     about: Subject
@@ -60,6 +81,14 @@ class Item:
     figures: tuple[Figure, ...] = ()
     headline: str | None = None
     alone: bool = True
+    events: int | None = None
+    key: UUID | None = None
+    chart: Chart | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether any of its numbers changed."""
+        return any(figure.change for figure in self.figures)
 
     @property
     def newest(self) -> int:
@@ -101,18 +130,28 @@ class Content:
     @property
     def greeting(self) -> str:
         """The first sentence."""
-        say, name = self.language.say, one_line(self.name or "", 100)
+        say, name = self.language.say, self.language.isolated(one_line(self.name or "", 100))
         if self.first:
             return say("Hello %(name)s, this is your first digest.", name=name) if name else say(FIRST)
         return say("Hello %(name)s, this is new since your last digest.", name=name) if name else say(NEXT)
 
     @property
-    def subject(self) -> str:
-        """The most important thing, in one line."""
+    def heading(self) -> str:
+        """The most important thing."""
         if not self.items:
             return self.language.say("Nothing new since your last digest")
         first = max(self.items, key=lambda item: (item.weight, item.newest))
-        return one_line(first.headline or first.text, SUBJECT_LENGTH)
+        return first.headline or first.text
+
+    @property
+    def subject(self) -> str:
+        """The same in one line, as a header can hold it."""
+        return one_line(self.heading, SUBJECT_LENGTH)
+
+    def images(self, most: int) -> tuple[Image, ...]:
+        """Return the pictures of what is shown where at most so many items of each subject are."""
+        shown = [item for section in self.sections(most) for item in section.items]
+        return tuple(item.chart.image for item in shown if item.chart is not None)
 
     def sections(self, most: int) -> list[Section]:
         """Return the items by subject, at most so many of each."""
@@ -145,14 +184,6 @@ class Links:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture within a mail: the HTML names it ``cid:`` its content id (RFC 2392) and says in words what it shows."""
-
-    cid: str
-    png: bytes
-
-
-@dataclass(frozen=True)
 class Digest:
     """A digest as it would be sent."""
 
@@ -175,6 +206,20 @@ TITLES: Final = {
 }
 
 
+def paragraphs(text: str, longest: int = CLIP) -> str:
+    """Return the text with its line breaks, but without what is not printable or turns the direction of what follows.
+
+    It is cut at a length where it is longer.
+    """
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    shown = "\n".join("".join(c for c in line if _harmless(c)) for line in lines)
+    return clip(shown.strip("\n"), longest)
+
+
+def _harmless(character: str) -> bool:
+    return character not in _TURNING and (character.isprintable() or character in _JOINING)
+
+
 def clip(text: str, longest: int = CLIP) -> str:
     """Return the text, cut at a length where it is longer."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
@@ -186,7 +231,7 @@ def one_line(text: str, longest: int = CLIP) -> str:
     Line and paragraph separators become spaces; controls and marks that turn the direction of what follows go.
     """
     flat = " ".join(text.split())
-    return clip("".join(c for c in flat if c not in _TURNING and (c.isprintable() or c in _JOINING)), longest)
+    return clip("".join(c for c in flat if _harmless(c)), longest)
 
 
 _TURNING: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\ufeff")

@@ -2,16 +2,16 @@
 
 from array import array
 from bisect import bisect_right
-from collections import defaultdict
-from typing import Final
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import date
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from domain.actions import Action
 from domain.campaigns import Campaign
 from domain.kernel import Event
 from domain.pledges import Pledge
 from domain.policies import Policy
-from domain.recognitions import Recognition
 from domain.slices import Fact
 from domain.supporters import Supporter
 from history.reading import Log
@@ -28,56 +28,98 @@ TOLD: Final = (
     Campaign.Completed,
     Policy.Advanced,
     Policy.Concluded,
+    Policy.PositionRecorded,
 )
-PERSONAL: Final = (Recognition.Awarded, Recognition.Revoked, Action.ResponseRecorded)
-TOPICS: Final = tuple(event.TOPIC for event in (*COUNTED, *MEMBERS, Supporter.Erased, *TOLD, *PERSONAL))
+TOPICS: Final = tuple(event.TOPIC for event in (*COUNTED, *MEMBERS, Supporter.Erased, *TOLD))
+
+CHECK_INS: Final = "check_ins"
+MEMBERSHIPS: Final = "members"
+EVIDENCE: Final = 50
+"""How many of the events behind a change of numbers are named, the newest; all of them are counted."""
+REMEMBERED: Final = 10_000
 
 Range = tuple[int, int]
 """(from, to]: two positions."""
 
 
-class Sums:
-    """A number that events changed: by how much, up to each of their positions."""
+class Steps:
+    """The positions of the events that raised a number by one, and of those that lowered it."""
 
-    __slots__ = ("positions", "sums")
+    __slots__ = ("downs", "ups")
 
     def __init__(self) -> None:
-        self.positions, self.sums = array("q"), array("q")
-
-    def add(self, position: int, amount: int) -> None:
-        """Note a change, later than all before."""
-        self.sums.append((self.sums[-1] if self.sums else 0) + amount)
-        self.positions.append(position)
+        self.ups, self.downs = array("q"), array("q")
 
     def change(self, of: Range) -> int:
         """Return by how much the number changed in a range."""
-        first, last = (bisect_right(self.positions, position) for position in of)
-        return (self.sums[last - 1] if last else 0) - (self.sums[first - 1] if first else 0)
+        return _number(self.ups, of) - _number(self.downs, of)
 
-    def behind(self, of: Range) -> list[int]:
-        """Return the positions of the events of a range."""
-        first, last = (bisect_right(self.positions, position) for position in of)
-        return self.positions[first:last].tolist()
+    def events(self, of: Range) -> int:
+        """Return how many events changed it in a range."""
+        return _number(self.ups, of) + _number(self.downs, of)
 
-    def prepend(self, earlier: "Sums") -> None:
+    def newest(self, of: Range) -> list[int]:
+        """Return the positions of the last events that changed it in a range, at most so many of each direction."""
+        return [position for each in (self.ups, self.downs) for position in _last(each, of)]
+
+    def prepend(self, earlier: "Steps") -> None:
         """Put what happened earlier before it."""
-        base = earlier.sums[-1] if earlier.sums else 0
-        self.sums = earlier.sums + array("q", (base + one for one in self.sums))
-        self.positions = earlier.positions + self.positions
+        self.ups, self.downs = earlier.ups + self.ups, earlier.downs + self.downs
 
 
-CHECK_INS: Final = "check_ins"
-MEMBERSHIPS: Final = "members"
+def _number(positions: "array[int]", of: Range) -> int:
+    return bisect_right(positions, of[1]) - bisect_right(positions, of[0])
+
+
+def _last(positions: "array[int]", of: Range) -> "array[int]":
+    first, last = (bisect_right(positions, position) for position in of)
+    return positions[max(first, last - EVIDENCE) : last]
+
+
+class Made:
+    """The positions of the events by which pledges were made, with the days on which they were."""
+
+    __slots__ = ("days", "positions")
+
+    def __init__(self) -> None:
+        self.positions, self.days = array("q"), array("l")
+
+    def add(self, position: int, day: date) -> None:
+        """Note one, later than all before."""
+        self.positions.append(position)
+        self.days.append(day.toordinal())
+
+    def by_day(self, of: Range) -> Counter[int]:
+        """Return how many pledges of a range were made on which day."""
+        first, last = (bisect_right(self.positions, position) for position in of)
+        return Counter(self.days[first:last])
+
+    def prepend(self, earlier: "Made") -> None:
+        """Put what happened earlier before it."""
+        self.positions, self.days = earlier.positions + self.positions, earlier.days + self.days
+
+
+class Move(NamedTuple):
+    """How the numbers of something changed: by how much, by how many events, and the positions of the newest."""
+
+    changes: dict[str, int]
+    events: int
+    positions: tuple[int, ...]
 
 
 class Movement:
-    """What happened in a range of the log; ``cover`` reads only what it has not read yet."""
+    """What happened in a range of the log; ``cover`` reads only what it has not read yet.
+
+    It keeps eight bytes of each event that changed a number, and whole those few that are told of.
+    """
 
     def __init__(self, log: Log, start: int, end: int) -> None:
         self._log = log
         self.start = self.end = start
-        self._sums: defaultdict[tuple[UUID, str], Sums] = defaultdict(Sums)
+        self._steps: defaultdict[tuple[UUID, str], Steps] = defaultdict(Steps)
+        self._made: defaultdict[UUID, Made] = defaultdict(Made)
         self._facts: defaultdict[UUID, list[Fact]] = defaultdict(list)
+        self._moves: dict[tuple[UUID, Range], Move] = {}
         self.cover(start, end)
 
     def cover(self, start: int, end: int) -> None:
@@ -87,28 +129,41 @@ class Movement:
             self.end = end
         if start < self.start:
             earlier = Movement(self._log, start, self.start)
-            for key, sums in earlier._sums.items():
-                self._sums[key].prepend(sums)
+            for key, steps_ in earlier._steps.items():
+                self._steps[key].prepend(steps_)
+            for campaign, made in earlier._made.items():
+                self._made[campaign].prepend(made)
             for about, facts in earlier._facts.items():
                 self._facts[about] = facts + self._facts[about]
             self.start = start
 
-    def change(self, about: UUID, what: str, of: Range) -> int:
-        """Return by how much a number of a campaign or chapter changed."""
-        sums = self._sums.get((about, what))
-        return sums.change(of) if sums else 0
+    def move(self, about: UUID, of: Range) -> Move:
+        """Return how the numbers of a campaign or a chapter changed."""
+        key = (about, of)
+        if key not in self._moves:
+            if len(self._moves) >= REMEMBERED:
+                self._moves.clear()
+            self._moves[key] = self._move(about, of)
+        return self._moves[key]
 
-    def behind(self, about: UUID, of: Range) -> tuple[int, ...]:
-        """Return the positions of all that changed the numbers of a campaign or chapter."""
-        found: set[int] = set()
-        for what in (*STATES, CHECK_INS, MEMBERSHIPS):
-            if sums := self._sums.get((about, what)):
-                found.update(sums.behind(of))
-        return tuple(sorted(found))
+    def _move(self, about: UUID, of: Range) -> Move:
+        known = {what: each for what in (*STATES, CHECK_INS, MEMBERSHIPS) if (each := self._steps.get((about, what)))}
+        changes = {what: each.change(of) for what, each in known.items()}
+        behind = [each for what, each in known.items() if what in {"active", CHECK_INS, MEMBERSHIPS}]
+        newest = sorted(position for each in behind for position in each.newest(of))
+        return Move(changes, sum(each.events(of) for each in behind), tuple(newest[-EVIDENCE:]))
+
+    def made(self, campaign: UUID, of: Range) -> Mapping[int, int]:
+        """Return how many pledges of a range were made on which day, the person's own, by its proleptic ordinal."""
+        return self._made[campaign].by_day(of) if campaign in self._made else {}
 
     def facts(self, about: UUID, of: Range) -> list[Fact]:
-        """Return what is told of a campaign, a policy or a supporter in a range, oldest first."""
+        """Return what is told of a campaign or a policy in a range, oldest first."""
         return [fact for fact in self._facts.get(about, ()) if of[0] < fact.position <= of[1]]
+
+    def told(self) -> list[UUID]:
+        """Name the campaigns and policies of which anything is told."""
+        return list(self._facts)
 
     def _read(self, after: int, upto: int) -> None:
         wanted = (events.c.topic.in_(TOPICS), events.c.position <= upto)
@@ -117,21 +172,23 @@ class Movement:
 
     def _take(self, fact: Fact, event: Event) -> None:
         if isinstance(event, Pledge.CheckedIn):
-            self._sums[event.campaign, CHECK_INS].add(fact.position, 1)
+            self._step(event.campaign, CHECK_INS, 1, fact)
         elif isinstance(event, Pledge.Event):
             for state, amount in steps(event).items():
-                self._sums[event.campaign, state].add(fact.position, amount)
+                self._step(event.campaign, state, amount, fact)
+            if isinstance(event, Pledge.Made | Pledge.Renewed):
+                self._made[event.campaign].add(fact.position, event.on)
         elif isinstance(event, MEMBERS):
-            amount = 1 if isinstance(event, Supporter.ChapterJoined) else -1
-            self._sums[event.chapter, MEMBERSHIPS].add(fact.position, amount)
+            self._step(event.chapter, MEMBERSHIPS, 1 if isinstance(event, Supporter.ChapterJoined) else -1, fact)
         elif isinstance(event, Supporter.Erased):
             for chapter in self._chapters(fact):
-                self._sums[chapter, MEMBERSHIPS].add(fact.position, -1)
-        elif isinstance(event, PERSONAL):
-            if event.supporter is not None:
-                self._facts[event.supporter].append(fact)
+                self._step(chapter, MEMBERSHIPS, -1, fact)
         else:
             self._facts[fact.stream].append(fact)
+
+    def _step(self, about: UUID, what: str, amount: int, fact: Fact) -> None:
+        one = self._steps[about, what]
+        (one.ups if amount > 0 else one.downs).append(fact.position)
 
     def _chapters(self, erased: Fact) -> set[UUID]:
         """Return the chapters that an erased supporter was a member of: the erasure does not name them."""

@@ -1,13 +1,10 @@
 """Renders what is said to a person: HTML with inlined CSS, and a text that says the same."""
 
-from pathlib import Path
 from typing import Any, Final
 
-import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from notifications import templating
 from notifications.digest import Content, Digest, Links
-from notifications.language import Language
+from notifications.language import Language, mark
 from notifications.mime import Letter
 
 LARGEST: Final = 100_000
@@ -18,36 +15,38 @@ ROOM: Final = (12, 6, 3, 1)
 
 CONFIRM_DAYS: Final = 14
 
-_folder: Final = FileSystemLoader(Path(__file__).parent / "templates")
-_html: Final = Environment(
-    loader=_folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-)
-_text: Final = Environment(
-    loader=_folder,
-    autoescape=False,  # noqa: S701 - plain text has nothing to escape
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_inliner: Final = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+RLM: Final = "\N{RIGHT-TO-LEFT MARK}"
+NOW, CHANGE = mark("now"), mark("change")
 
 
 def digest(content: Content, links: Links) -> Digest:
     """Render a digest, with fewer items where it would become too large."""
     for most in ROOM:
-        values: dict[str, Any] = {
-            "language": content.language,
-            "subject": content.subject,
-            "greeting": content.greeting,
-            "sections": content.sections(most),
-            "covers": content.covers,
-            "base_url": links.base_url,
-            "links": links,
-        }
-        html = _inlined("digest.html", values)
+        values = values_of(content, links, most)
+        html = templating.html("digest.html", values)
         if len(html.encode()) <= LARGEST:
             break
-    return Digest(content.subject, html, _plain("digest.txt", values), content.items)
+    text = directed(templating.text("digest.txt", values), content.language)
+    return Digest(content.subject, html, text, content.items, content.images(most))
+
+
+def values_of(content: Content, links: Links, most: int) -> dict[str, Any]:
+    """Return what the templates of a digest put in, of each subject at most so many items."""
+    language = content.language
+    to_the_right = language.direction == "ltr"
+    return {
+        "language": language,
+        "subject": content.subject,
+        "heading": content.heading,
+        "greeting": content.greeting,
+        "sections": content.sections(most),
+        "covers": content.covers,
+        "base_url": links.base_url,
+        "links": links,
+        "words": {"now": language.say(NOW), "change": language.say(CHANGE)},
+        "start": "left" if to_the_right else "right",
+        "end": "right" if to_the_right else "left",
+    }
 
 
 def confirmation(language: Language, base_url: str, confirm_url: str) -> Letter:
@@ -59,14 +58,13 @@ def confirmation(language: Language, base_url: str, confirm_url: str) -> Letter:
         "confirm_url": confirm_url,
         "days": CONFIRM_DAYS,
     }
-    html, text = _inlined("confirm.html", values), _plain("confirm.txt", values)
-    return Letter(values["subject"], html, text, language.tag, kind="confirm")
+    text = directed(templating.text("confirm.txt", values), language)
+    return Letter(values["subject"], templating.html("confirm.html", values), text, language.tag)
 
 
-def _inlined(template: str, values: dict[str, Any]) -> str:
-    return _inliner.inline(_html.get_template(template).render(values))
-
-
-def _plain(template: str, values: dict[str, Any]) -> str:
-    lines = _text.get_template(template).render(values).replace("\r\n", "\n").split("\n")
-    return "\n".join(line.rstrip() for line in lines).strip() + "\n"
+def directed(text: str, language: Language) -> str:
+    """Return a text whose lines run as the language does, whatever they begin with; addresses stay as they are."""
+    if language.direction == "ltr":
+        return text
+    lines = text.split("\n")
+    return "\n".join(line if not line or line.lstrip().startswith("http") else f"{RLM}{line}" for line in lines)

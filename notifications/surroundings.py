@@ -1,42 +1,59 @@
 """What all digests of a run share: campaigns, asks, policies and chapters, each read once, and how they moved."""
 
-from collections.abc import Sequence
-from typing import Any
-from urllib.parse import quote
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
-from domain.slices import Fact
 from history.reading import Log
-from history.tables import events
 from notifications.digest import one_line
 from notifications.language import Language
-from notifications.movement import Movement, Range
+from notifications.movement import Movement
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
 from projections.policies import Policies
 from projections.views import Views
 
+T = TypeVar("T")
+
 
 class Surroundings:
-    """One consistent state of the read models."""
+    """One consistent state of the read models.
+
+    ``prefetch`` reads what a batch will ask for in a few queries; what was not fetched is read when it is asked for.
+    ``said`` keeps what was once said of them, to be said to others.
+    """
 
     def __init__(self, views: Views, log: Log, movement: Movement, base_url: str) -> None:
-        self.views, self.movement = views, movement
-        self._log, self._base = log, base_url
+        self.views, self.movement, self.log = views, movement, log
+        self.said: dict[Hashable, Any] = {}
+        self._base = base_url
         self._connection = views.connection
         self._campaigns: dict[UUID, Any] = {}
-        self._framings: dict[UUID, dict[str, str]] = {}
-        self._asks: dict[UUID, dict[str, Any]] = {}
+        self._framings: defaultdict[UUID, dict[str, str]] = defaultdict(dict)
+        self._asks: defaultdict[UUID, dict[str, Any]] = defaultdict(dict)
         self._policies: dict[UUID, Any] = {}
+        self._targets: defaultdict[UUID, list[Any]] = defaultdict(list)
         self._chapters: dict[UUID, Any] = {}
+
+    # --- campaigns ---
+
+    def fetch_campaigns(self, keys: Iterable[UUID]) -> None:
+        """Read campaigns with their asks and framings."""
+        if not (new := sorted(set(keys) - self._campaigns.keys())):
+            return
+        model = self.views[Campaigns]
+        found = model.several(self._connection, new)
+        self._campaigns |= {key: found.get(key) for key in new}
+        for row in model.framings_of(self._connection, new):
+            self._framings[row.campaign][row.locale] = row.title
+        for row in model.asks_of(self._connection, new):
+            self._asks[row.campaign][row.ask] = row
 
     def campaign(self, key: UUID) -> Any | None:  # noqa: ANN401 - a row of campaigns
         """Return a campaign."""
-        if key not in self._campaigns:
-            model = self.views[Campaigns]
-            self._campaigns[key] = model.find(self._connection, key)
-            self._framings[key] = {row.locale: row.title for row in model.framings_of(self._connection, [key])}
-            self._asks[key] = {row.ask: row for row in model.asks_of(self._connection, [key])}
+        self.fetch_campaigns([key])
         return self._campaigns[key]
 
     def title(self, key: UUID, language: Language) -> str:
@@ -45,41 +62,78 @@ class Surroundings:
         framings = self._framings[key]
         for tag, framed in framings.items():
             if tag.lower() == language.tag.lower():
-                return one_line(framed)
+                return language.isolated(one_line(framed))
         for tag, framed in framings.items():
             if tag.lower().split("-")[0] == language.code:
-                return one_line(framed)
-        return one_line(row.title or "") if row else ""
+                return language.isolated(one_line(framed))
+        return language.isolated(one_line(row.title or "")) if row else ""
 
     def ask(self, campaign: UUID, slug: str) -> Any | None:  # noqa: ANN401 - a row of asks
         """Return an ask of a campaign."""
-        self.campaign(campaign)
+        self.fetch_campaigns([campaign])
         return self._asks[campaign].get(slug)
+
+    # --- policies ---
+
+    def fetch_policies(self, keys: Iterable[UUID]) -> None:
+        """Read policies with the officials who decide on them."""
+        if not (new := sorted(set(keys) - self._policies.keys())):
+            return
+        model = self.views[Policies]
+        found = model.several(self._connection, new)
+        self._policies |= {key: found.get(key) for key in new}
+        for row in model.targets_of(self._connection, new):
+            self._targets[row.policy].append(row)
 
     def policy(self, key: UUID) -> Any | None:  # noqa: ANN401 - a row of policies
         """Return a policy."""
-        if key not in self._policies:
-            self._policies[key] = self.views[Policies].find(self._connection, key)
+        self.fetch_policies([key])
         return self._policies[key]
+
+    def targets(self, policy: UUID) -> Sequence[Any]:
+        """Return the officials whose decision is sought (name, office, stance), in order of name."""
+        self.fetch_policies([policy])
+        return self._targets[policy]
+
+    def official(self, policy: UUID, official: UUID) -> str | None:
+        """Return the name of an official whose decision on a policy is sought; None for others."""
+        return next((row.name for row in self.targets(policy) if row.official == official), None)
+
+    # --- chapters ---
+
+    def fetch_chapters(self, keys: Iterable[UUID]) -> None:
+        """Read chapters."""
+        if new := sorted(set(keys) - self._chapters.keys()):
+            found = self.views[Chapters].several(self._connection, new)
+            self._chapters |= {key: found.get(key) for key in new}
 
     def chapter(self, key: UUID) -> Any | None:  # noqa: ANN401 - a row of chapters
         """Return a chapter."""
-        if key not in self._chapters:
-            self._chapters[key] = self.views[Chapters].find(self._connection, key)
+        self.fetch_chapters([key])
         return self._chapters[key]
+
+    # --- addresses ---
 
     def campaign_url(self, key: UUID) -> str:
         """Return the address of a campaign's page."""
         row = self.campaign(key)
         return f"{self._base}/campaigns/{quote((row.reference if row else None) or str(key), safe='')}"
 
+    def chapter_url(self, key: UUID) -> str:
+        """Return the address of a chapter's own board."""
+        row = self.chapter(key)
+        return f"{self._base}/boards/chapters/{quote((row.reference if row else None) or str(key), safe='')}"
+
     def board_url(self) -> str:
         """Return the address of the movement's board."""
         return f"{self._base}/boards/movement"
 
-    def told_of(self, streams: Sequence[UUID], of: Range) -> list[Fact]:
-        """Return the events of some streams in a range, oldest first."""
-        if not streams:
-            return []
-        where = events.c.stream_id.in_(streams), events.c.position <= of[1]
-        return list(self._log.follow(*where, after=of[0]))
+
+def web_address(given: str | None) -> str | None:
+    """Return the address that somebody gave, where a link may lead there: over HTTP or HTTPS, to a host."""
+    try:
+        parts = urlsplit(given or "")
+    except ValueError:
+        return None
+    good = parts.scheme in {"http", "https"} and parts.hostname and given and given.isprintable() and " " not in given
+    return given if good else None

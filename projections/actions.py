@@ -108,6 +108,26 @@ class Actions(Projection, name="actions"):
         where = self.actions.c.supporter == supporter
         return newest(connection, self.actions, where, states=states, before=before, limit=limit)
 
+    def policies_of(
+        self, connection: Connection, supporters: Sequence[UUID], policies: Sequence[UUID], states: Sequence[str]
+    ) -> Sequence[Any]:
+        """Return (supporter, policy) for which of these policies some supporters did something that stands so."""
+        table = self.actions
+        query = sa.select(table.c.supporter, table.c.policy).distinct()
+        among = table.c.supporter.in_(supporters), table.c.policy.in_(policies), table.c.state.in_(states)
+        return connection.execute(query.where(*among).order_by(table.c.supporter, table.c.policy)).all()
+
+    def answers_to(self, connection: Connection, supporters: Sequence[UUID], after: int) -> Sequence[Any]:
+        """Return what came back to what some supporters did, after a position.
+
+        Each is (supporter, policy, summary, on, position), in the order in which it was recorded.
+        """
+        done, back = self.actions, self.responses
+        query = sa.select(done.c.supporter, done.c.policy, back.c.summary, back.c.on, back.c.position)
+        query = query.join_from(done, back, back.c.action == done.c.id)
+        query = query.where(done.c.supporter.in_(supporters), back.c.position > after)
+        return connection.execute(query.order_by(back.c.position)).all()
+
     def find(self, connection: Connection, action: UUID) -> Any | None:  # noqa: ANN401 - a row of the actions table
         """Return one action, or None."""
         return connection.execute(sa.select(self.actions).where(self.actions.c.id == action)).first()

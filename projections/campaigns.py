@@ -131,6 +131,11 @@ class Campaigns(Projection, name="campaigns"):
         """Return one campaign, or None."""
         return connection.execute(sa.select(self.campaigns).where(self.campaigns.c.id == campaign)).first()
 
+    def several(self, connection: Connection, campaigns: Sequence[UUID]) -> dict[UUID, Any]:
+        """Return those of the campaigns that exist, by id."""
+        query = sa.select(self.campaigns).where(self.campaigns.c.id.in_(campaigns))
+        return {row.id: row for row in connection.execute(query)}
+
     def asks_of(self, connection: Connection, campaigns: Sequence[UUID]) -> Sequence[Any]:
         """Return the asks of the campaigns, in the order in which they were added."""
         query = sa.select(self.asks).where(self.asks.c.campaign.in_(campaigns))

@@ -330,6 +330,24 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             return None
         return Standing(1 + self._above(connection, board, points, by)[0], entity, number(points))
 
+    def standings(self, connection: Connection, board: Board, entities: Sequence[UUID]) -> dict[UUID, Standing]:
+        """Return the present rank and points of those of the entities who are on the board, in two queries."""
+        points = {key: each for key, each in self.totals.several(connection, board.id, entities).items() if each > 0}
+        if not points:
+            return {}
+        ranks, more = dict[int, int](), 0
+        for each, number_ in sorted(self.totals.distinct(connection, board.id), reverse=True):
+            ranks[each] = more + 1
+            more += number_
+        return {key: Standing(ranks[each], key, number(each)) for key, each in points.items()}
+
+    def scored_by(self, connection: Connection, supporters: Sequence[UUID], after: int) -> Sequence[Any]:
+        """Return (supporter, event), the positions of what gave supporters points or took them back, after one."""
+        table = self.entries.c
+        query = sa.select(table.supporter, table.event).distinct()
+        these = table.supporter.in_(supporters), table.event > after, table.points != 0
+        return connection.execute(query.where(*these, self.standing_at(connection)).order_by(table.event)).all()
+
     def entry(self, connection: Connection, board: Board, entity: UUID, by: int | None = None) -> Explained | None:
         """Return one's rank and points with all entries behind them, or None where nothing was ever scored there."""
         points = self._points(connection, board, entity, by)

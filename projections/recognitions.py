@@ -101,6 +101,12 @@ class Recognitions(Projection, name="recognitions"):
         where = self.recognitions.c.recipient == recipient
         return newest(connection, self.recognitions, where, states=states, before=before, limit=limit)
 
+    def decided_for(self, connection: Connection, recipients: Sequence[UUID], states: Sequence[str]) -> Sequence[Any]:
+        """Return (id, recipient) of the recognitions of some supporters, chapters or partnerships in some states."""
+        table = self.recognitions
+        query = sa.select(table.c.id, table.c.recipient)
+        return connection.execute(query.where(table.c.recipient.in_(recipients), table.c.state.in_(states))).all()
+
     def find(self, connection: Connection, recognition: UUID) -> Any | None:  # noqa: ANN401 - a row of recognitions
         """Return one recognition, or None."""
         return connection.execute(sa.select(self.recognitions).where(self.recognitions.c.id == recognition)).first()

@@ -154,6 +154,12 @@ class Totals:
         found: int | None = connection.scalar(query)
         return found
 
+    def several(self, connection: Connection, board: int, entities: Sequence[UUID]) -> dict[UUID, int]:
+        """Return the points of those for whom anything was ever scored there."""
+        total = self.totals.c
+        query = sa.select(total.entity, total.points).where(total.board == board, total.entity.in_(entities))
+        return {row.entity: row.points for row in connection.execute(query)}
+
     def above(self, connection: Connection, board: int, points: int) -> tuple[int, int]:
         """Return how many have more points than these, which are not negative, and how many have as many.
 

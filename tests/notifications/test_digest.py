@@ -1,6 +1,5 @@
 """What a digest says, in three languages, and what it never says."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -13,13 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-import notifications
 from domain.kernel import Invalid, Unknown, identify
 from notifications.digest import SUBJECT_LENGTH, Digest, Subject, one_line
-from notifications.language import Language, catalogue, languages
-from notifications.movement import CHECK_INS, MEMBERSHIPS, Movement
 from projections.leaderboards import Leaderboards
 from tests.support.mails import ANNA, MONDAY, campaign, join, service, tell
 from tests.support.store import KINDS, START, Store
@@ -168,6 +163,7 @@ def test_there_is_no_digest_of_nobody(store: Store, tmp_path: Path) -> None:
         ("es", "es", "Recibiste el reconocimiento «Kind listener»", ["Veintiún días de escucha", "5 de marzo de 2026"]),
         ("pt-BR", "pt-BR", "Recebeu o reconhecimento «Kind listener»", ["Vinte e um dias de escuta", "Dia 13 de 21"]),
         ("en-GB", "en-GB", "You were awarded “Kind listener”", ["5 March 2026"]),
+        ("ar", "ar", "حصلت على تقدير «Kind listener»", ["\u2068Ten minutes of listening a day\u2069", "5 مارس 2026"]),
         ("de", "en", "You were awarded “Kind listener”", ["March 5, 2026"]),
         ("zz-YY-xx", "en", "You were awarded “Kind listener”", []),
     ],
@@ -179,58 +175,10 @@ def test_it_speaks_the_language_of_the_person(
     store.run("supporters.amend", supporter="anna", locale=locale)
     digest = service(store, tmp_path).preview(ANNA)
     assert digest.subject == subject
-    assert f'<html lang="{lang}" dir="ltr">' in digest.html
+    assert f'<html lang="{lang}" dir="{"rtl" if lang == "ar" else "ltr"}">' in digest.html
     for word in words:
         assert word in digest.text
         assert word in digest.html
-
-
-@pytest.mark.parametrize(
-    ("code", "one", "many"),
-    [
-        ("en", "Your streak is 1 day.", "Your streak is 5 days."),
-        ("es", "Tu racha es de 1 día.", "Tu racha es de 5 días."),
-        ("pt", "Vai em 1 dia seguido.", "Vai em 5 dias seguidos."),
-    ],
-)
-def test_plurals(code: str, one: str, many: str) -> None:
-    language = Language(code)
-    forms = "Your streak is %(count)s day.", "Your streak is %(count)s days."
-    assert [language.count(*forms, 1), language.count(*forms, 5)] == [one, many]
-
-
-def said_in_code() -> set[str]:
-    """Find every message that the code and the templates say."""
-    root = Path(notifications.__file__).parent
-    found: set[str] = set()
-    for path in [*root.glob("*.py"), root.parent / "api" / "mail_links.py"]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and _name(node.func) in {"say", "mark", "count"}:
-                found |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
-    for path in [*root.glob("templates/*"), *(root.parent / "api/templates/mail_links").glob("*")]:
-        found |= set(re.findall(r'language\.(?:say|count)\("([^"]+)"', path.read_text()))
-    return found - {"day", "long"}
-
-
-def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
-
-
-@pytest.mark.parametrize("code", ["es", "pt"])
-def test_every_message_is_translated_with_the_same_values(code: str) -> None:
-    assert languages() == ("en", "es", "pt")
-    known = catalogue(code)._catalog  # type: ignore[attr-defined]  # noqa: SLF001
-    singular = {key[0] if isinstance(key, tuple) else key for key in known}
-    messages = {message for message in said_in_code() if not _plural_of_another(message)}
-    assert messages - singular == set()
-    assert len(messages) > 50
-    for key, translated in known.items():
-        if key and not isinstance(key, tuple):
-            assert sorted(re.findall(r"%\(\w+\)s", key)) == sorted(re.findall(r"%\(\w+\)s", translated))
-
-
-def _plural_of_another(message: str) -> bool:
-    return re.search(r"%\(count\)s (days|times|new pledges)", message) is not None
 
 
 # --- form ---
@@ -265,8 +213,8 @@ class Wellformed(HTMLParser):
 
 
 ELEMENTS = {
-    "html", "head", "meta", "title", "style", "body", "div", "p", "a", "main", "h1", "h2", "ul", "li", "table", "tbody",
-    "tr", "th", "td",
+    "html", "head", "meta", "title", "style", "body", "div", "p", "a", "main", "h1", "h2", "ul", "li", "table", "thead",
+    "tbody", "tr", "th", "td", "img",
 }  # fmt: skip
 
 
@@ -291,6 +239,11 @@ def naughty_strings(shared_data: Path) -> list[str]:
         "=?utf-8?q?decoded?=",
         "{{ 7*7 }} %(name)s %s",
     ]
+
+
+def unmarked(text: str) -> str:
+    """Return a text without the marks that keep what others wrote apart."""
+    return re.sub("[\u2066-\u2069]", "", text)
 
 
 def life_of(who: str, text: str) -> list[tuple[str, dict[str, Any]]]:
@@ -336,9 +289,9 @@ def test_whatever_people_write_stays_text(store: Store, tmp_path: Path, shared_d
         html, plain = message.get_body(("html",)), message.get_body(("plain",))
         assert html is not None
         assert plain is not None
-        shown = "".join(check_html(html.get_content().replace("\r\n", "\n")).text)
+        shown = unmarked("".join(check_html(html.get_content().replace("\r\n", "\n")).text))
         for said in (f"You were awarded “{one_line(text)}”", f"of 99: {one_line(text)}"):
-            assert said.rstrip() in plain.get_content()
+            assert said.rstrip() in unmarked(plain.get_content())
             assert said in shown
     assert lives == {}
 
@@ -358,35 +311,3 @@ def test_a_digest_of_very_much_stays_below_what_mail_programs_cut_off(store: Sto
     digest = service(store, tmp_path).preview(ANNA)
     check_html(digest.html)
     assert "more" in digest.text
-
-
-# --- the shared reading ---
-
-
-def test_members_who_are_erased_are_counted_as_gone(store: Store) -> None:
-    store.run("chapters.found", chapter="braga", name="Braga")
-    store.run("supporters.register", supporter="zoe", chapter="braga")
-    store.run("chapters.found", chapter="faro", name="Faro")
-    store.run("supporters.amend", supporter="zoe", chapter="faro")
-    before = store.head
-    (erased,) = store.run("supporters.erase", supporter="zoe", reason="asked").positions
-    movement = Movement(store.engine.log, before, store.head)
-    of, braga, faro = (before, store.head), identify("chapter", "braga"), identify("chapter", "faro")
-    assert (movement.change(faro, MEMBERSHIPS, of), movement.behind(faro, of)) == (-1, (erased,))
-    assert (movement.change(braga, MEMBERSHIPS, of), movement.behind(braga, of)) == (0, ())
-
-
-def test_movement_reads_forwards_and_backwards_to_the_same(store: Store) -> None:
-    tell(store)
-    listen, head = identify("campaign", "listen"), store.head
-    whole = Movement(store.engine.log, 0, head)
-    pieces = Movement(store.engine.log, 20, 22)
-    pieces.cover(10, 22)
-    pieces.cover(0, head)
-    for of in ((0, head), (15, 20), (20, head), (head, head), (18, 25)):
-        for what in ("active", "kept", CHECK_INS):
-            assert whole.change(listen, what, of) == pieces.change(listen, what, of)
-        assert whole.behind(listen, of) == pieces.behind(listen, of)
-        assert whole.facts(ANNA, of) == pieces.facts(ANNA, of)
-    with store.engine.database.read() as connection:
-        assert connection.scalar(sa.text("select count(*) from outbox")) == 0

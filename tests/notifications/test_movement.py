@@ -1,0 +1,57 @@
+"""How numbers moved over a range of history, read once for all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domain.kernel import identify
+from notifications.movement import CHECK_INS, EVIDENCE, MEMBERSHIPS, Move, Movement
+from tests.support.mails import campaign, tell
+from tests.support.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path / 's.sqlite3'}", tmp_path) as opened:
+        yield opened
+
+
+def test_members_who_are_erased_are_counted_as_gone(store: Store) -> None:
+    store.run("chapters.found", chapter="braga", name="Braga")
+    store.run("supporters.register", supporter="zoe", chapter="braga")
+    store.run("chapters.found", chapter="faro", name="Faro")
+    store.run("supporters.amend", supporter="zoe", chapter="faro")
+    before = store.head
+    (erased,) = store.run("supporters.erase", supporter="zoe", reason="asked").positions
+    movement = Movement(store.engine.log, before, store.head)
+    of, braga, faro = (before, store.head), identify("chapter", "braga"), identify("chapter", "faro")
+    assert movement.move(faro, of) == Move({MEMBERSHIPS: -1}, 1, (erased,))
+    assert movement.move(braga, of) == Move({}, 0, ())
+
+
+def test_movement_reads_forwards_and_backwards_to_the_same(store: Store) -> None:
+    tell(store)
+    listen, bill, head = identify("campaign", "listen"), identify("policy", "bill"), store.head
+    whole = Movement(store.engine.log, 0, head)
+    pieces = Movement(store.engine.log, 20, 22)
+    pieces.cover(10, 22)
+    pieces.cover(0, head)
+    for of in ((0, head), (15, 20), (20, head), (head, head), (18, 25)):
+        assert whole.move(listen, of) == pieces.move(listen, of)
+        assert whole.made(listen, of) == pieces.made(listen, of)
+        assert whole.facts(bill, of) == pieces.facts(bill, of)
+    every = whole.move(listen, (0, head))
+    assert (every.changes["active"], every.changes["kept"], every.changes[CHECK_INS]) == (3, 1, 5)
+    assert every.events == len(every.positions) == 4 + 5 + 1
+    assert sum(whole.made(listen, (0, head)).values()) == 4
+
+
+def test_of_very_many_events_the_newest_are_named_and_all_are_counted(store: Store) -> None:
+    campaign(store)
+    for number in range(EVIDENCE + 10):
+        store.run("supporters.register", supporter=f"s{number}")
+        store.run("pledges.make", campaign="listen", ask="circle", supporter=f"s{number}")
+    move = Movement(store.engine.log, 0, store.head).move(identify("campaign", "listen"), (0, store.head))
+    assert move.changes == {"active": EVIDENCE + 10}
+    assert (move.events, len(move.positions), move.positions[-1]) == (EVIDENCE + 10, EVIDENCE, store.head)
