@@ -17,7 +17,7 @@ from history.engine import Engine
 from history.envelope import new_id, own_request
 from notifications import ranges, standing, switch
 from notifications.caps import Audience, MailRole, cap
-from notifications.outbox import Kind, State
+from notifications.outbox import TOO_OLD, Kind, State
 from notifications.standing import Outcomes, Run, Unsettled, Waiting
 from notifications.switch import Halt
 from notifications.tables import outbox
@@ -125,13 +125,13 @@ class Desk:
     def resend(self, mail: UUID, actor: Actor) -> None:
         """Let a mail be sent again of which nobody knew, as it was: who has it sees the same Message-ID twice.
 
-        Raises Unknown or Conflict, the latter also where its message is no longer kept or a newer digest is there.
+        Raises Unknown or Conflict, the latter also where its message is no longer kept, or it is a digest of days ago.
         """
         row = self._unsettled(mail)
         if row.mime is None:
             raise Conflict("mail.not_kept", "The message of this mail is no longer kept, so it cannot be sent again.")
-        if row.kind == Kind.DIGEST and self._superseded(row):
-            raise Conflict("mail.superseded", "A newer digest of this supporter tells what this one told.")
+        if row.kind == Kind.DIGEST and self._outdated(row):
+            raise Conflict("mail.superseded", "This digest is too old: the next one tells what it told.")
         self._record(row, Outcome.DEFERRED, RESENT, actor)
         with self._database.write() as connection:
             self._move(connection, mail, State.DEFERRED, reason=RESENT, not_before=self._clock())
@@ -167,7 +167,9 @@ class Desk:
             raise Conflict("mail.not_unknown", f"What became of this mail is known: {row.state}.")
         return row
 
-    def _superseded(self, row: Any) -> bool:  # noqa: ANN401 - a row of the outbox
+    def _outdated(self, row: Any) -> bool:  # noqa: ANN401 - a row of the outbox
+        if self._clock() - row.due_at > TOO_OLD:
+            return True
         same = outbox.c.supporter == row.supporter, outbox.c.kind == row.kind
         with self._database.read() as connection:
             query = sa.select(sa.func.count()).where(*same, outbox.c.due_at > row.due_at)

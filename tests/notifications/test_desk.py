@@ -143,10 +143,18 @@ def test_a_settled_range_never_moves_what_was_told_backwards(
     clock.at = MONDAY + timedelta(days=7)
     assert mails.tick()["accepted"] == 1
     newest = told(store)
-    with pytest.raises(Conflict, match="newer digest"):
+    with pytest.raises(Conflict, match="too old"):
         mails.desk.resend(one.id, CLARA)
     mails.desk.accept(one.id, CLARA)
     assert told(store) == newest
+
+
+def test_a_digest_of_days_ago_is_not_sent_again(store: Store, mails: Notifications, sink: Sink, clock: Clock) -> None:
+    one = lost(store, mails, sink)
+    clock.at += timedelta(days=4)
+    with pytest.raises(Conflict, match="too old"):
+        mails.desk.resend(one.id, CLARA)
+    assert mails.desk.unsettled() == [one]
 
 
 def test_what_is_no_longer_kept_is_not_sent_again(store: Store, mails: Notifications, sink: Sink) -> None:

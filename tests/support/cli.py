@@ -56,13 +56,15 @@ class Cli:
         out, err = process.communicate(timeout=60)
         return Ran(process.returncode, out, err)
 
-    def start(self, *arguments: str | Path, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, prefix: Sequence[str] = (), stdin: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
         """Start a command as a program of its own; ``prefix`` is what its command line begins with."""
         return subprocess.Popen(
             [*prefix, sys.executable, "-m", "api.cli", *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self.environment},
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
