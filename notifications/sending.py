@@ -1,5 +1,6 @@
 """One run of the sender: makes messages a batch at a time, and hands out one batch while the next is made."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from notifications.preparing import Mail, Preparation
 from notifications.reporting import Reporter
 from notifications.transmitting import RATE, Halted, Transmission
 from projections.views import Reader
+
+log = logging.getLogger(__name__)
 
 BATCH: Final = 200
 PATIENCE: Final = timedelta(minutes=1)
@@ -71,7 +74,7 @@ class SendingRun:
                 finally:
                     self.counts.update(way_out.counts)
         except Halted:
-            self.trouble = "Mails are halted."
+            log.info("Mails are halted; what is due waits")
         except Unavailable as error:
             if not error.code.startswith("mail."):
                 raise
