@@ -15,6 +15,7 @@ from api import (
     history_diff,
     leaderboards,
     log,
+    mail_reports,
     officials,
     openapi,
     operations,
@@ -52,6 +53,7 @@ ROUTES = (
     history,
     history_diff,
     timeline,
+    mail_reports,
 )
 AT_THE_ROOT_TOO = (operations, log)
 

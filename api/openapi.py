@@ -54,6 +54,7 @@ PROBLEMS: Final[dict[str, tuple[HTTPStatus, str]]] = {
     "history.no_point": (_NO, "Say since when: with from, a position or a time, or with from_occurred."),
     "log.unknown_position": (HTTPStatus.NOT_FOUND, "There is no event at position 900."),
     "log.unknown_tile": (HTTPStatus.NOT_FOUND, "The tree has no tile 0/000.p/200."),
+    "mail_report.malformed": (_NO, "This is not a mail message."),
     "official.unknown": (HTTPStatus.NOT_FOUND, "There is no official “K000000”."),
     "partnership.unknown": (HTTPStatus.NOT_FOUND, "There is no partnership “radio-luna”."),
     "pledge.unknown": (HTTPStatus.NOT_FOUND, "There is no such pledge."),

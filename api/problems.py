@@ -20,6 +20,7 @@ BY_CODE = {
     "command.invalid_utf8": HTTPStatus.BAD_REQUEST,
     "internal.error": HTTPStatus.INTERNAL_SERVER_ERROR,
     "command.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "mail_report.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "request.too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "request.invalid_json": HTTPStatus.BAD_REQUEST,
     "request.invalid_utf8": HTTPStatus.BAD_REQUEST,

@@ -2,7 +2,7 @@
 
 import click
 
-from api.cli import console, mailing, outcomes
+from api.cli import console, delivery, mailing, outcomes
 from domain.kernel import identify
 from history.envelope import read_moment
 
@@ -31,7 +31,7 @@ def preview(*, supporter: str, at: str | None, html: bool, as_json: bool) -> Non
         console.say(f"Subject: {found.subject}\n\n{found.text}")
 
 
-for command in (*mailing.COMMANDS, *outcomes.COMMANDS):
+for command in (*mailing.COMMANDS, *outcomes.COMMANDS, *delivery.COMMANDS):
     digest.add_command(command)
 
 COMMANDS = {"digest": digest}

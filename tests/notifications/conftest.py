@@ -7,9 +7,15 @@ import pytest
 
 from notifications.service import Notifications
 from projections.leaderboards import Leaderboards
+from tests.support.certificates import Certificate, self_signed
 from tests.support.mails import service
 from tests.support.sink import Sink, running_sink
 from tests.support.store import KINDS, Store
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return self_signed(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
