@@ -14,6 +14,8 @@ from notifications.caps import CAPS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 UNKNOWN: Final = ("hold", "resend")
+LONGEST_USER: Final = 31
+"""Characters before the @ of the address for bounces: of 64 (RFC 5321 §4.5.3.1.1) a plus and 32 digits need room."""
 _CAP: Final = re.compile(r"[0-9]{0,9}")
 
 
@@ -73,7 +75,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         mail_unknown=unknown,
         mail_rate=_rate(environment.get("GROUNDSWELL_MAIL_RATE")),
         mail_caps=_caps(_several(environment, "MAIL_CAPS")),
-        bounce_address=_address(environment, "BOUNCE_ADDRESS"),
+        bounce_address=_bounce_address(environment),
         imap_url=environment.get("GROUNDSWELL_IMAP_URL") or None,
         dkim_keys=tuple(map(Path, keys)),
         dkim_selectors=selectors,
@@ -99,6 +101,15 @@ def _address(environment: Mapping[str, str], name: str) -> str | None:
         return check_email(given)
     except Invalid:
         _refuse(name, "must be an e-mail address")
+
+
+def _bounce_address(environment: Mapping[str, str]) -> str | None:
+    address = _address(environment, "BOUNCE_ADDRESS")
+    if address and len(address.rpartition("@")[0].encode()) > LONGEST_USER:
+        _refuse(
+            "BOUNCE_ADDRESS", f"must have at most {LONGEST_USER} characters before the @: a mark of each mail follows"
+        )
+    return address
 
 
 def _rate(given: str | None) -> float | None:
