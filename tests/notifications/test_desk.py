@@ -72,9 +72,10 @@ def test_while_mails_are_halted_none_goes_out_from_any_process(
     halt = mails.desk.status().halt
     assert halt is not None
     assert (halt.by, halt.reason, halt.position) == (CLARA, "The template is wrong.", store.head)
-    for one in (mails, other):
+    for one in (mails, other, mails, other):
         assert "accepted" not in one.tick()
     assert sink.raw == []
+    assert [run.planned for run in mails.desk.status().runs] == [2]  # what was planned; nothing for each tick
     clock.at += timedelta(hours=1)
     mails.desk.turn_on(CLARA)
     assert mails.desk.status().halt is None

@@ -1,0 +1,208 @@
+"""The mail desk of the staff pages: it shows how the mails stand, and only a manager's buttons act."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import unescape
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from api.accounts import Role
+from api.app import create_app
+from api.bootstrap import Groundswell, open_groundswell
+from api.settings import Settings
+from domain.kernel import Actor
+from history.envelope import Envelope, new_id
+from tests.support.sink import Sink, running_sink
+
+HALF_A_DAY_AGO = (datetime.now(UTC).hour + 12) % 24
+LONG_AGO = "2026-01-05T12:00:00Z"
+MANAGER = Actor("staff", "staff@example.org")
+
+
+@dataclass
+class Office:
+    """A store in which two digests are due, a mail server, and a browser."""
+
+    groundswell: Groundswell
+    browser: TestClient
+    sink: Sink
+
+    def sign_in(self, role: Role) -> None:
+        secret = self.groundswell.accounts.create_link(MANAGER.name, role)
+        assert self.browser.post(f"/signin/{secret}", follow_redirects=False).status_code == 303
+
+    def run(self, command: str, **data: object) -> None:
+        envelope = Envelope(id=new_id(), command=command, at=LONG_AGO, data=data)
+        (answer,) = self.groundswell.engine.write([self.groundswell.engine.catalogue.request(envelope, MANAGER)])
+        assert answer.error is None
+
+    def page(self, path: str = "/staff/mail") -> str:
+        return seen(self.browser.get(path))
+
+    def press(self, action: str, **filled: str) -> Response:
+        return self.browser.post(f"/staff/mail/{action}", data=filled)
+
+    def send(self) -> None:
+        self.groundswell.notifications.tick()
+
+
+def seen(answer: Response) -> str:
+    assert answer.status_code == 200, answer.text
+    assert "<script" not in answer.text
+    assert not re.search("(anna|ben)@", answer.text)
+    return " ".join(unescape(re.sub("<[^>]*>", "", answer.text)).split())
+
+
+@pytest.fixture
+def caps() -> dict[str, int | None]:
+    return {}
+
+
+@pytest.fixture
+def office(database_url: str, tmp_path: Path, caps: dict[str, int | None]) -> Iterator[Office]:
+    with running_sink() as sink:
+        settings = Settings(data_dir=tmp_path, database_url=database_url, smtp_url=sink.url, mail_caps=caps)
+        with open_groundswell(settings) as store:
+            browser = TestClient(create_app(store, work=False), headers={"Accept": "text/html"})
+            made = Office(store, browser, sink)
+            made.run("campaigns.draft", campaign="listen", title="Listening")
+            made.run("campaigns.add_ask", campaign="listen", ask="circle", statement="A circle", kind="once")
+            made.run("campaigns.launch", campaign="listen")
+            for name in ("anna", "ben"):
+                made.run("supporters.register", supporter=name, email=f"{name}@example.org", name=name)
+                made.run("supporters.confirm_email", supporter=name)
+                made.run("supporters.set_digest", supporter=name, frequency="daily", hour=HALF_A_DAY_AGO)
+                made.run("supporters.consent", supporter=name, topic="digest", granted=True, wording="Yes.")
+                made.run("pledges.make", campaign="listen", ask="circle", supporter=name)
+            store.catch_up()
+            yield made
+
+
+# --- who may ---
+
+
+def test_only_staff_may_look(office: Office) -> None:
+    assert office.page().startswith("Sign in")
+    office.sign_in(Role.ADVOCATE)
+    assert office.browser.get("/staff/mail").status_code == 403
+
+
+@pytest.mark.parametrize("role", [Role.AUDITOR, Role.ADVOCATE])
+@pytest.mark.parametrize("action", ["send", "halt", "resume", "unknown/00000000-0000-4000-8000-000000000000/accept"])
+def test_only_a_manager_may_act(office: Office, role: Role, action: str) -> None:
+    office.sign_in(role)
+    head = office.groundswell.engine.log.head()
+    assert office.press(action, reason="No.").status_code == 403
+    assert office.groundswell.engine.log.head() == head
+    if role is Role.AUDITOR:
+        html = office.browser.get("/staff/mail").text
+        assert "Due now" in html
+        assert 'action="/staff/mail' not in html
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    with open_groundswell(Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'empty'}")) as store:
+        office = Office(store, TestClient(create_app(store, work=False), headers={"Accept": "text/html"}), Sink())
+        office.sign_in(Role.MANAGER)
+        page = office.page()
+        assert "digest is due and not sent yet" in page
+        assert "No mail has been sent yet" in page
+        assert "Of unknown fate" not in page
+        assert 'href="/staff/mail"' in office.browser.get("/staff").text
+
+
+# --- sending ---
+
+
+def test_a_manager_lets_go_what_is_due_and_a_worker_sends_it(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    assert "2 digests are due now (2 daily)" in office.page()
+    assert office.sink.raw == []
+    assert "2 digests let go" in seen(office.press("send"))
+    assert "Waiting2" in office.page()
+    assert office.sink.raw == []
+    office.send()
+    assert len(office.sink.raw) == 2
+    assert "Sent222" in office.page().replace(" ", "")
+
+
+@pytest.mark.parametrize("caps", [{"manager": 1}])
+def test_beyond_the_cap_the_number_must_be_typed(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    assert "more than the 1 that go without asking again" in office.page()
+    for typed, status, said in (
+        ("", 409, "more than the 1 allowed"),
+        ("1", 409, "more than the 1 allowed"),
+        ("all", 422, "Type the number"),
+    ):
+        answer = office.press("send", audience=typed)
+        assert answer.status_code == status
+        assert said in answer.text
+    assert office.groundswell.notifications.desk.status().waiting.waiting == 0
+    assert "2 digests let go" in seen(office.press("send", audience=" 2 "))
+
+
+@pytest.mark.parametrize("caps", [{"work": 1}])
+def test_what_a_worker_holds_is_said_and_can_be_let_go(office: Office) -> None:
+    office.send()
+    assert office.sink.raw == []
+    office.sign_in(Role.MANAGER)
+    assert "2 digests are due and held" in office.page()
+    office.press("send")
+    office.send()
+    assert len(office.sink.raw) == 2
+    assert "held" not in office.page()
+
+
+# --- the switch ---
+
+
+def test_halting_takes_a_reason_and_holds_until_somebody_resumes(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    assert office.press("halt", reason=" ").status_code in {409, 422}
+    assert "Mails are halted" not in office.page()
+    page = seen(office.press("halt", reason="The <links> are wrong."))
+    assert "Mails are halted since" in page
+    assert "by staff@example.org: The <links> are wrong." in page
+    office.send()
+    assert office.sink.raw == []
+    assert office.press("halt", reason="Twice").status_code == 409
+    assert "Mails go out again." in seen(office.press("resume"))
+    office.send()
+    assert len(office.sink.raw) == 2
+
+
+# --- the unknown ---
+
+
+def test_mails_of_unknown_fate_are_settled_by_buttons(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    office.sink.at_data = ["cut", "cut"]
+    office.send()
+    assert "Nobody knows whether these went out" in office.page()
+    sent, again = (one.id for one in office.groundswell.notifications.desk.unsettled())
+    html = office.browser.get("/staff/mail").text
+    assert f"/staff/mail/unknown/{sent}/accept" in html
+    assert "counts as sent" in seen(office.press(f"unknown/{sent}/accept"))
+    assert office.press(f"unknown/{sent}/accept").status_code == 409
+    assert "sent again" in seen(office.press(f"unknown/{again}/resend"))
+    office.send()
+    assert len(office.sink.raw) == 1
+    assert "Of unknown fate" not in office.page()
+    decided = [fact for fact in office.groundswell.engine.log.facts(0, 500) if fact.actor == MANAGER]
+    assert [fact.topic for fact in decided[-2:]] == ["mails.Accepted", "mails.Deferred"]
+
+
+def test_a_get_changes_nothing(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    head = office.groundswell.engine.log.head()
+    for action in ("send", "halt", "resume"):
+        assert office.browser.get(f"/staff/mail/{action}").status_code in {404, 405}
+    office.page("/staff/mail?done=halted")
+    office.page("/staff/mail?let_go=7")
+    assert office.groundswell.engine.log.head() == head
