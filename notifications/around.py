@@ -72,7 +72,6 @@ class Around:
             return None
         say, title = self._language.say, self._language.isolated(one_line(policy.title or ""))
         turns = [fact for fact in facts if not isinstance(fact.event, Policy.PositionRecorded)]
-        stances = self._stances(key, facts)
         details: list[str] = []
         match (turns or facts)[-1].event:
             case Policy.Concluded(outcome=outcome, on=on):
@@ -81,10 +80,10 @@ class Around:
             case Policy.Advanced(stage=stage):
                 stage = self._language.isolated(one_line(stage))
                 text, weight = say("“%(policy)s” moved on to “%(stage)s”", policy=title, stage=stage), Weight.STAGE
-                details = [*stances, *self._next(policy)]
+                details = [*self._asked(policy), *self._deciding(policy)]
             case _:
                 text, weight = say("Who decides on “%(policy)s” took a stand", policy=title), Weight.STANCE
-                details = [*stances, *self._next(policy)]
+                details = [*self._stances(key, facts), *self._asked(policy)]
         positions = ordered(fact.position for fact in facts)
         detail, link = "\n".join(details) or None, web_address(policy.url)
         return Item(Subject.POLICIES, text, positions, weight, detail=detail, link=link)
@@ -108,17 +107,17 @@ class Around:
         }
         return self._language.say("%(official)s: %(stance)s", **values)
 
-    def _next(self, policy: Any) -> Iterable[str]:  # noqa: ANN401 - a row of policies
-        """Say what can be done: what is asked for, and who decides."""
-        if policy.outcome:
-            return
-        if policy.ask:
-            asked = self._language.isolated(paragraphs(policy.ask))
-            yield self._language.say("What is asked for: %(ask)s", ask=asked)
+    def _asked(self, policy: Any) -> list[str]:  # noqa: ANN401 - a row of policies
+        """Say what can be done next: what the movement asks of those who decide."""
+        if not policy.ask:
+            return []
+        return [self._language.say("What is asked for: %(ask)s", ask=self._language.isolated(paragraphs(policy.ask)))]
+
+    def _deciding(self, policy: Any) -> list[str]:  # noqa: ANN401
+        """Say who decides, and where each of them stands."""
         targets = [row for row in self._shared.targets(policy.id) if row.name][:TARGETS]
-        if targets:
-            named = [self._stance(row.name, Stance(row.stance or Stance.UNDECIDED)) for row in targets]
-            yield self._language.say("Who decides: %(officials)s", officials="; ".join(named))
+        named = [self._stance(row.name, Stance(row.stance or Stance.UNDECIDED)) for row in targets]
+        return [self._language.say("Who decides: %(officials)s", officials=" · ".join(named))] if named else []
 
     # --- campaigns ---
 
