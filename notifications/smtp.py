@@ -41,6 +41,8 @@ class SmtpMailer:
         self.host, self.tls, self.timeout = parts.hostname, parts.scheme == "smtps", timeout
         self.port = port or (465 if self.tls else 25)
         self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
+        if not (self.user + self.password).isascii():
+            raise Invalid("settings.smtp_url", "GROUNDSWELL_SMTP_URL may have only ASCII in user and password.")
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -57,13 +59,13 @@ class SmtpMailer:
 
     def connect(self) -> smtplib.SMTP:
         """Connect, secure the connection where that is offered, and sign in; raise Unavailable."""
-        where = f"{self.host}:{self.port}"
+        where = f"The mail server {self.host}:{self.port}"
         try:
             smtp = self._greeted()
         except smtplib.SMTPAuthenticationError as error:
-            raise Unavailable("mail.unreachable", f"The mail server {where} does not let us in: {error}.") from None
+            raise Unavailable("mail.unreachable", f"{where} does not let us in: {_complaint(error)}.") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable("mail.unreachable", f"The mail server {where} cannot be used: {error}.") from None
+            raise Unavailable("mail.unreachable", f"{where} cannot be used: {_complaint(error)}.") from None
         return smtp
 
     def _greeted(self) -> smtplib.SMTP:
@@ -78,6 +80,7 @@ class SmtpMailer:
                 smtp.starttls(context=secure)
                 smtp.ehlo()
             if self.user:
+                _check_secret(smtp)
                 smtp.login(self.user, self.password)
         except BaseException:
             smtp.close()
@@ -120,6 +123,8 @@ class SmtpSession:
             self._smtp = None
 
     def _send(self, envelope: Envelope) -> Outcome:
+        if not (envelope.recipient + envelope.sender).isprintable():
+            return Outcome(State.REFUSED, "this is no address", "5.1.3")
         if self._smtp is None:
             self._smtp = self._mailer.connect()
         smtp, options = self._smtp, ""
@@ -205,3 +210,19 @@ def _reason(code: int, said: bytes) -> str:
 
 def _text(code: int, said: bytes) -> str:
     return f"{code} {said.decode(errors='replace')}"[:500]
+
+
+def _check_secret(smtp: smtplib.SMTP) -> None:
+    """Raise smtplib's error where others could read what is sent."""
+    if not isinstance(smtp.sock, ssl.SSLSocket):
+        raise smtplib.SMTPNotSupportedError("without TLS the password would go in the clear")
+
+
+def _complaint(error: Exception) -> str:
+    """Return what a server answered, or what went wrong before it could, as the end of a sentence."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = error.smtp_error
+        error_text = _text(error.smtp_code, said if isinstance(said, bytes) else said.encode())
+    else:
+        error_text = str(error)
+    return " ".join(error_text.split()).rstrip(".")
