@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid, text
 
 from history.tables import BigInt, Moment, metadata
+
+KEPT: Final = text("mime IS NOT NULL")
 
 outbox: Final = Table(
     "outbox",
@@ -32,7 +34,8 @@ outbox: Final = Table(
     Column("returned", Text),
     UniqueConstraint("supporter", "kind", "period", name="outbox_once"),
     Index("outbox_work", "state", "kind", "not_before"),
-    Index("outbox_changed", "changed_at"),
+    Index("outbox_changed", "changed_at", "state", "reason", "returned"),
+    Index("outbox_kept", "changed_at", sqlite_where=KEPT, postgresql_where=KEPT),
 )
 """One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
 ``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the

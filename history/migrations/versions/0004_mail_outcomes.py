@@ -1,6 +1,7 @@
 """What became of each attempt to send waits to be told to the history; one link of a mail serves all of its purposes.
 
-What waits to be sent is found in the order in which it is to be sent, however much waits.
+What waits to be sent is found in the order in which it is to be sent, however much waits; what is counted by outcome,
+and messages kept for long enough, without reading all that was ever sent.
 """
 
 import sqlalchemy as sa
@@ -34,9 +35,16 @@ def upgrade() -> None:
     op.add_column("outbox", sa.Column("returned", sa.Text))
     op.drop_index("outbox_work", "outbox")
     op.create_index("outbox_work", "outbox", ["state", "kind", "not_before"])
+    op.drop_index("outbox_changed", "outbox")
+    op.create_index("outbox_changed", "outbox", ["changed_at", "state", "reason", "returned"])
+    kept = sa.text("mime IS NOT NULL")
+    op.create_index("outbox_kept", "outbox", ["changed_at"], sqlite_where=kept, postgresql_where=kept)
 
 
 def downgrade() -> None:
+    op.drop_index("outbox_kept", "outbox")
+    op.drop_index("outbox_changed", "outbox")
+    op.create_index("outbox_changed", "outbox", ["changed_at"])
     op.drop_index("outbox_work", "outbox")
     op.create_index("outbox_work", "outbox", ["state", "not_before"])
     op.drop_column("outbox", "returned")
