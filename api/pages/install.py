@@ -8,11 +8,11 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from api import mail_links
+from api import mail_links, mail_view
 from api.pages import boards, campaigns, history_diff, mail, reference, scoring, signin, staff, timeline
 from api.pages.rendering import HERE, problem_page
 
-MODULES: Final = (campaigns, boards, timeline, history_diff, staff, mail, scoring, signin, mail_links, reference)
+MODULES: Final = (campaigns, boards, timeline, history_diff, staff, mail, scoring, signin, mail_links, mail_view, reference)
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
