@@ -221,9 +221,9 @@ _PUT_BACK: Final = (
 def next_of(connection: Connection, why: str) -> datetime | None:
     """Return the next moment of those that wait for this reason, None where there is none."""
     waiting = outbox.c.state == str(State.PENDING), outbox.c.reason == why
-    return connection.scalar(
-        sa.select(sa.func.min(outbox.c.not_before, type_=outbox.c.not_before.type)).where(*waiting)
-    )
+    query = sa.select(outbox.c.not_before).where(*waiting).order_by(outbox.c.not_before)
+    found: datetime | None = connection.scalar(query.limit(1))
+    return found
 
 
 # --- what becomes of rows ---
@@ -360,6 +360,6 @@ def of_person(connection: Connection, supporter: UUID) -> Sequence[Any]:
 
 
 def purge(connection: Connection, now: datetime) -> None:
-    """Drop the messages of rows that are long finished."""
-    old = outbox.c.state.in_(FINAL), outbox.c.mime.is_not(None), outbox.c.changed_at < now - KEPT
+    """Drop the messages of rows with which nothing has happened for long."""
+    old = outbox.c.mime.is_not(None), outbox.c.changed_at < now - KEPT
     connection.execute(outbox.update().where(*old).values(mime=None))
