@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, Final
+from uuid import uuid4
 
 from domain.kernel import Unavailable
 from history.engine import Engine
@@ -46,7 +47,7 @@ class SendingRun:
         stop: Event | None = None,
     ) -> None:
         self._engine, self._database, self._mailer, self._sender = engine, engine.database, mailer, sender
-        self._owner = reader.runner.owner
+        self._owner = f"{reader.runner.owner}:{uuid4().hex}"
         self._preparation = Preparation(engine, reader, sender, self._owner)
         self._reporter = Reporter(engine)
         self._pacing, self._resend, self._patience = pacing or Pacing(), resend, patience

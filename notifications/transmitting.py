@@ -19,7 +19,7 @@ from history.statements import select_among, uuid_of
 from history.tables import events
 from notifications import outbox, ranges, switch
 from notifications.mailer import Envelope, Outcome, Session
-from notifications.mime import Sender
+from notifications.mime import Sender, mailable
 from notifications.outbox import CLAIM, Later, Settled, State
 from notifications.pacing import Pacing, domain_of
 from notifications.preparing import Mail, hindrance, turned_down
@@ -177,7 +177,7 @@ class Transmission:
                 self.put_back(waiting)
 
     def _sent(self, mail: Mail) -> Outcome:
-        path, to = self._sender.return_path(mail.row.id), mail.person.email or ""
+        path, to = self._sender.return_path(mail.row.id), mailable(mail.person.email or "")
         try:
             return self._session.send(Envelope(outbox.name(mail.row), path, to, mail.message))
         except Unavailable:
@@ -217,6 +217,8 @@ def _settled(row: Any, outcome: Outcome, now: datetime) -> Settled:  # noqa: ANN
             return Settled(row, State.ACCEPTED)
         case State.DEFERRED:
             return turned_down(row, outcome.reason, outcome.said, row.attempts, now)
+        case State.UNKNOWN:
+            again = now + outbox.wait_after(row.attempts)  # if it is sent again at all
+            return Settled(row, State.UNKNOWN, outcome.reason, outcome.said, again)
         case _:
-            again = now + outbox.wait_after(row.attempts)
-            return Settled(row, outcome.state, outcome.reason, outcome.said, again)
+            return Settled(row, State.REFUSED, outcome.reason, outcome.said)

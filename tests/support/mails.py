@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from domain.kernel import identify
 from notifications.service import Notifications
@@ -43,10 +44,14 @@ class Clock:
 
 
 def service(
-    store: Store, folder: Path, smtp_url: str | None = None, clock: Callable[[], datetime] | None = None
+    store: Store,
+    folder: Path,
+    smtp_url: str | None = None,
+    clock: Callable[[], datetime] | None = None,
+    **settings: Any,  # noqa: ANN401 - those of MailSettings
 ) -> Notifications:
     """Make the facade on a test store."""
-    return Notifications(store.engine, store.reader, MailSettings(folder, smtp_url), clock or Clock())
+    return Notifications(store.engine, store.reader, MailSettings(folder, smtp_url, **settings), clock or Clock())
 
 
 def join(store: Store, name: str, **more: str) -> None:

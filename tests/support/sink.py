@@ -1,7 +1,8 @@
 """A real SMTP server for tests: keeps what it took, and answers as it was told."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -13,14 +14,22 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class Sink:
-    """``answers`` are given to recipients (RCPT) or messages (DATA), each once; ``cut`` ends the connection instead."""
+    """Answers are given to senders (MAIL), recipients (RCPT) or messages (DATA), each once.
+
+    ``ok`` is the usual one, and ``cut`` ends the connection instead. ``at_recipient`` and ``at_message`` are called
+    before an answer, in a thread of their own.
+    """
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
         self.recipients: list[str] = []
         self.connections = 0
+        self.at_mail: list[str] = []
         self.at_rcpt: list[str] = []
         self.at_data: list[str] = []
+        self.at_recipient: Callable[[str], object] = lambda _: None
+        self.at_message: Callable[[bytes], object] = lambda _: None
+        self.pipelining = True
         self.port = 0
 
     @property
@@ -39,35 +48,42 @@ class Sink:
         self.connections += 1
         session.host_name = hostname
         del server
-        return responses
+        return [responses[0], "250-PIPELINING", *responses[1:]] if self.pipelining else responses
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if (answer := _next(self.at_mail, server)) != "ok":
+            return answer
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        if self.at_rcpt:
-            answer = self.at_rcpt.pop(0)
-            if answer == "cut":
-                _cut(server)
-            if answer != "ok":
-                return answer
+        await asyncio.to_thread(self.at_recipient, address)
+        if (answer := _next(self.at_rcpt, server)) != "ok":
+            return answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        answer = self.at_data.pop(0) if self.at_data else "ok"
-        if answer == "cut":
-            _cut(server)
-            return "250 never heard"
-        if answer != "ok":
-            return answer
         assert isinstance(envelope.content, bytes)
+        await asyncio.to_thread(self.at_message, envelope.content)
+        if (answer := _next(self.at_data, server)) != "ok":
+            return answer
         self.raw.append(envelope.content)
         self.recipients += envelope.rcpt_tos
         return "250 taken"
 
 
-def _cut(server: Any) -> None:  # noqa: ANN401 - aiosmtpd is untyped here
-    server.transport.abort()
+def _next(answers: list[str], server: Any) -> str:  # noqa: ANN401 - aiosmtpd is untyped here
+    """Return the next answer; what it is where the connection is cut, nobody hears."""
+    answer = answers.pop(0) if answers else "ok"
+    if answer == "cut":
+        server.transport.abort()
+    return answer
 
 
 @contextmanager
