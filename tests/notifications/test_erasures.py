@@ -1,8 +1,7 @@
 """What is kept of the erased is purged, whoever holds it at that moment, and counted."""
 
-import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 
 from domain.kernel import Unavailable
-from history.reading import Log
 from history.tables import erasures
 from notifications import outbox
 from notifications.mailer import Envelope, FileMailer, Outcome
-from notifications.recipients import Recipient, load
+from notifications.preparing import Mail
 from notifications.service import Notifications
 from notifications.tables import digest_ranges, mail_tokens
 from notifications.tables import outbox as table
+from notifications.transmitting import Transmission
 from tests.support.mails import MONDAY, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
@@ -83,18 +82,16 @@ def test_a_mail_that_is_about_to_go_out_is_stopped(
     store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tell(store)
-    calls = itertools.count(1)
+    asked = Transmission._asked_again  # noqa: SLF001 - the last look before it goes out
 
-    def erased_meanwhile(log: Log, supporter: UUID) -> Recipient | None:
-        found = load(log, supporter)
-        if next(calls) == 2:  # the first was for rendering, this is the last look before it goes out
-            erase(store)
-            assert mails.purge() == 0
+    def erased_meanwhile(self: Transmission, candidates: Mapping[UUID, Mail]) -> Any:  # noqa: ANN401
+        found = asked(self, candidates)
+        erase(store)
+        assert mails.purge() == 0
         return found
 
-    monkeypatch.setattr("notifications.sending.load", erased_meanwhile)
+    monkeypatch.setattr(Transmission, "_asked_again", erased_meanwhile)
     mails.run(MONDAY)
-    assert next(calls) == 3
     assert sink.raw == []
     assert (row_of(store).state, row_of(store).mime) == ("suppressed", None)
     assert erasure(store)[1]
