@@ -22,6 +22,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
+        self.senders: list[str] = []
         self.recipients: list[str] = []
         self.connections = 0
         self.at_mail: list[str] = []
@@ -74,6 +75,7 @@ class Sink:
         if (answer := _next(self.at_data, server)) != "ok":
             return answer
         self.raw.append(envelope.content)
+        self.senders.append(envelope.mail_from or "")
         self.recipients += envelope.rcpt_tos
         return "250 taken"
 
