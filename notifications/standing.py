@@ -35,6 +35,8 @@ class Outcomes:
     complained: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Of those suppressed, by reason."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """Of those refused, by reason."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def outcomes(connection: Connection, since: datetime | None = None) -> Outcomes:
     query = sa.select(*columns, sa.func.count()).group_by(*columns)
     if since is not None:
         query = query.where(outbox.c.changed_at >= since)
-    found, reasons = Counter[str](), Counter[str]()
+    found, reasons, refusals = Counter[str](), Counter[str](), Counter[str]()
     for returned, reason, state, number in connection.execute(query):
         if state not in FINAL:
             continue
@@ -89,7 +91,9 @@ def outcomes(connection: Connection, since: datetime | None = None) -> Outcomes:
             found[returned] += number
         if state == State.SUPPRESSED:
             reasons[reason or "other"] += number
-    return Outcomes(**found, reasons=dict(sorted(reasons.items())))
+        if state == State.REFUSED:
+            refusals[reason or "other"] += number
+    return Outcomes(**found, reasons=dict(sorted(reasons.items())), refusals=dict(sorted(refusals.items())))
 
 
 def waiting(connection: Connection) -> Waiting:

@@ -1,6 +1,6 @@
 """``groundswell digest status`` and ``unknown``: what became of mails, and what a person must decide."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from uuid import UUID
@@ -19,11 +19,14 @@ SPANS: Final = {"day": "#24 hours", "week": "#7 days", "all": "#ever"}
 OUTCOMES: Final = {
     "accepted": "sent",
     "bounced": "  of these bounced",
+    "undelivered": "  of these given up by a server",
     "complained": "  of these complained about",
     "refused": "refused",
     "unknown": "unknown",
     "suppressed": "suppressed",
 }
+REASONS: Final = {"suppressed": "reasons", "refused": "refusals"}
+"""Where the reasons of an outcome are counted."""
 
 
 @click.command()
@@ -75,11 +78,14 @@ def _sentences(found: Status) -> Sequence[str]:
     return said
 
 
-def _rows(found: Status) -> Sequence[tuple[object, ...]]:
+def _rows(found: Status) -> Iterator[tuple[object, ...]]:
     counts = [asdict(found.outcomes[span]) for span in SPANS]
-    rows: list[tuple[object, ...]] = [(label, *(one[name] for one in counts)) for name, label in OUTCOMES.items()]
-    reasons = sorted({reason for one in counts for reason in one["reasons"]})
-    return rows + [(f"  {reason}", *(one["reasons"].get(reason, 0) for one in counts)) for reason in reasons]
+    for name, label in OUTCOMES.items():
+        yield label, *(one[name] for one in counts)
+        if name in REASONS:
+            reasons = [one[REASONS[name]] for one in counts]
+            for reason in sorted(set().union(*reasons)):
+                yield f"  {reason}", *(one.get(reason, 0) for one in reasons)
 
 
 def _became(counts: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 GET shows; only buttons act, and only a campaign manager's. No address is shown, and supporters only by their ids.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -30,11 +30,13 @@ UNSETTLED: Final = 50
 OUTCOMES: Final = (
     ("accepted", "Sent"),
     ("bounced", "of these bounced"),
+    ("undelivered", "of these given up by a server"),
     ("complained", "of these complained about"),
     ("refused", "Refused"),
     ("unknown", "Unknown"),
     ("suppressed", "Suppressed"),
 )
+REASONS_OF: Final = {"suppressed": "reasons", "refused": "refusals"}
 REASONS: Final[Mapping[str, str]] = {
     "erased": "erased",
     "no_address": "no address",
@@ -49,6 +51,7 @@ REASONS: Final[Mapping[str, str]] = {
     "consented_later": "consented later",
     "nothing_to_say": "nothing to say",
     "superseded": "a newer digest took its place",
+    "gave_up": "given up after many attempts",
 }
 DONE: Final[Mapping[str, str]] = {
     "halted": "Mails are halted.",
@@ -145,7 +148,7 @@ def _page(
         caller,
         HTTPStatus.OK if problem is None else status_of(problem),
         mails=status,
-        rows=_rows(status),
+        rows=list(_rows(status)),
         runs=[_run(run.counts) for run in status.runs],
         unsettled=desk.unsettled(UNSETTLED),
         limit=limit,
@@ -158,14 +161,15 @@ def _page(
     )
 
 
-def _rows(status: Status) -> Sequence[tuple[str, bool, list[int]]]:
-    """Return the table of outcomes: what each is called, whether it is part of the one before, and its counts."""
+def _rows(status: Status) -> Iterator[tuple[str, bool, list[int]]]:
+    """Yield the table of outcomes: what each is called, whether it is part of the one before, and its counts."""
     spans = [status.outcomes[span] for span in SPANS]
-    rows = [(label, label[0].islower(), [getattr(one, name) for one in spans]) for name, label in OUTCOMES]
-    reasons = sorted({reason for one in spans for reason in one.reasons})
-    return rows + [
-        (REASONS.get(reason, reason), True, [one.reasons.get(reason, 0) for one in spans]) for reason in reasons
-    ]
+    for name, label in OUTCOMES:
+        yield label, label[0].islower(), [getattr(one, name) for one in spans]
+        if name in REASONS_OF:
+            counts = [getattr(one, REASONS_OF[name]) for one in spans]
+            for reason in sorted({reason for one in counts for reason in one}):
+                yield REASONS.get(reason, reason), True, [one.get(reason, 0) for one in counts]
 
 
 def _run(counts: Mapping[str, Any]) -> str:
