@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from history.database import Database
 from history.tables import erasures, person_index, person_keys
-from notifications import outbox
+from notifications import outbox, previewing
 from notifications.mailer import Mailer
 from notifications.outbox import State
 from notifications.tables import digest_ranges, mail_tokens
@@ -57,7 +57,7 @@ class Erasures:
         with self._database.write() as connection:
             _count(connection, person, outbox.forget(connection, person, now))
             mails = outbox.of_person(connection, person)
-        if files := self._mailer.forget({outbox.name(mail) for mail in mails}):
+        if files := self._mailer.forget({previewing.name(person), *(outbox.name(mail) for mail in mails)}):
             with self._database.write() as connection:
                 _count(connection, person, {"mail_files": len(files)})
         return all(mail.state != State.TRANSMITTING for mail in mails)

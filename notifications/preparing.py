@@ -146,17 +146,7 @@ class Preparation:
             return Settled(row, State.SUPPRESSED, "nothing_to_say")
         secret = tokens.new()
         links = Links.of(self._sender.base_url, secret)
-        digest = render.digest(content, links)
-        letter = Letter(
-            digest.subject,
-            digest.html,
-            digest.text,
-            content.language.tag,
-            links.unsubscribe,
-            row.kind,
-            row.period,
-            digest.images,
-        )
+        letter = render.letter(render.digest(content, links), content, links, row.period)
         return Draft(row, person, letter, secret, Purpose.MAIL, content)
 
     # --- sealing ---

@@ -30,6 +30,19 @@ def digest(content: Content, links: Links) -> Digest:
     return Digest(content.subject, html, text, content.items, content.images(most))
 
 
+def letter(digest: Digest, content: Content, links: Links | None, period: str) -> Letter:
+    """Return a digest as it is mailed; without links, as one that nobody subscribed to."""
+    return Letter(
+        digest.subject,
+        digest.html,
+        digest.text,
+        content.language.tag,
+        links.unsubscribe if links else None,
+        period=period,
+        images=digest.images,
+    )
+
+
 def values_of(content: Content, links: Links, most: int) -> dict[str, Any]:
     """Return what the templates of a digest put in, of each subject at most so many items."""
     language = content.language

@@ -8,31 +8,27 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
-from uuid import UUID
 
 from domain.kernel import Actor, Context, Unknown, now
 from domain.subscriptions import DIGEST
 from domain.supporters import ConfirmEmail, RecordConsent
 from history.engine import Engine
 from history.envelope import Request, new_id, own_request
-from notifications import outbox, planning, ranges, render, runs, tokens
+from notifications import outbox, planning, runs, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
-from notifications.composing import KINDS, compose
 from notifications.desk import Desk
-from notifications.digest import Digest, Links
 from notifications.erasures import Erasures
 from notifications.language import Language
 from notifications.mailer import FileMailer, Mailer
 from notifications.mime import Sender
-from notifications.movement import Movement
 from notifications.pacing import Pacing
+from notifications.previewing import Previews
 from notifications.reactor import MailReactor
 from notifications.recipients import Recipient, load
 from notifications.returns import Returns
 from notifications.sending import Progress, SendingRun
 from notifications.signing import signers
 from notifications.smtp import SmtpMailer
-from notifications.surroundings import Surroundings
 from notifications.ticker import Ticker
 from notifications.tokens import Purpose
 from projections.views import Reader
@@ -128,25 +124,9 @@ class Notifications:
         self._pacing = Pacing(settings.mail_rate)
         self._one_at_a_time, self._stop = threading.Lock(), threading.Event()
         self._ticker = Ticker(self.tick)
-        self.desk = Desk(engine, self.audience, self.plan, settings.mail_caps, clock)
+        self.desk = Desk(engine, reader, self.audience, self.plan, settings.mail_caps, clock)
         self.returns = Returns(engine, clock)
-
-    # --- one person's digest ---
-
-    def preview(self, supporter: UUID, at: datetime | None = None) -> Digest:
-        """Return the digest that the person would get at a moment, now if none is given; nothing is recorded.
-
-        Raises Unknown where there is no such supporter, or an erased one.
-        """
-        person = load(self._engine.log, supporter)
-        if person is None or person.erased:
-            raise Unknown("supporter.unknown", "There is no such supporter.")
-        with self._reader.open(KINDS) as views:
-            told = ranges.told(views.connection, [supporter]).get(supporter)
-            movement = Movement(self._engine.log, views.position, views.position)
-            shared = Surroundings(views, self._engine.log, movement, self.sender.base_url)
-            content = compose(shared, person, told, at or self._clock())
-        return render.digest(content, Links.of(self.sender.base_url, SAMPLE))
+        self.previews = Previews(engine, reader, self.mailer, self.sender, clock)
 
     # --- runs ---
 

@@ -36,7 +36,7 @@ def texts(digest: Digest, about: Subject) -> list[str]:
 
 def test_it_tells_everything_that_concerns_the_person(store: Store, tmp_path: Path) -> None:
     tell(store)
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     assert digest.subject == "You were awarded “Kind listener”"
     assert texts(digest, Subject.TODAY) == ["Day 13 of 21: Ten minutes of listening a day"]
     assert texts(digest, Subject.RECOGNITIONS) == ["You were awarded “Kind listener”"]
@@ -67,7 +67,7 @@ def test_it_tells_everything_that_concerns_the_person(store: Store, tmp_path: Pa
 
 def test_every_item_names_the_events_behind_it(store: Store, tmp_path: Path) -> None:
     tell(store)
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     topics = {
         Subject.TODAY: {"pledges.Made"},
         Subject.RECOGNITIONS: {"recognitions.Awarded"},
@@ -85,7 +85,7 @@ def test_every_item_names_the_events_behind_it(store: Store, tmp_path: Path) -> 
 
 def test_a_person_who_is_not_public_is_named_to_nobody_and_sees_no_board(store: Store, tmp_path: Path) -> None:
     tell(store)
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     assert "Hidden" not in digest.html + digest.text
     assert "private" not in digest.html + digest.text
     assert not texts(digest, Subject.BOARD)
@@ -96,12 +96,12 @@ def test_board_movement_is_told_to_the_public_only_when_the_rank_changed(store: 
     store.run("supporters.set_visibility", supporter="anna", public=True, display_name="Anna")
     store.catch_up()
     mails = service(store, tmp_path)
-    (place,) = [item for item in mails.preview(ANNA).items if item.about is Subject.BOARD]
+    (place,) = [item for item in mails.previews.of(ANNA).digest.items if item.about is Subject.BOARD]
     assert place.text == "You are number 1 of 3"
     assert place.positions
     assert not place.alone
     assert mails.run(MONDAY)["accepted"] == 1
-    assert not texts(mails.preview(ANNA), Subject.BOARD)
+    assert not texts(mails.previews.of(ANNA).digest, Subject.BOARD)
 
 
 def test_the_next_digest_tells_only_what_is_new(store: Store, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_the_next_digest_tells_only_what_is_new(store: Store, tmp_path: Path) ->
     store.run("pledges.make", campaign="listen", ask="ten", supporter="bela", at="2026-03-10T08:00:00Z")
     store.run("policies.conclude", policy="bill", outcome="won", on="2026-03-12")
     store.catch_up()
-    digest = mails.preview(ANNA, MONDAY + timedelta(days=7))
+    digest = mails.previews.of(ANNA, MONDAY + timedelta(days=7)).digest
     assert digest.subject == "Won: “Listening in schools”"
     assert texts(digest, Subject.PLEDGES) == texts(digest, Subject.ANSWERS) == texts(digest, Subject.RECOGNITIONS) == []
     (news,) = [item for item in digest.items if item.about is Subject.CAMPAIGNS]
@@ -130,15 +130,17 @@ def test_a_day_belongs_to_the_person(store: Store, tmp_path: Path) -> None:
     store.catch_up()
     mails = service(store, tmp_path)
     kiri = identify("supporter", "kiri")
-    assert texts(mails.preview(kiri, moment), Subject.TODAY) == ["Day 9 of 21: Ten minutes of listening a day"]
-    assert not texts(mails.preview(kiri, moment - timedelta(hours=2)), Subject.TODAY)
+    assert texts(mails.previews.of(kiri, moment).digest, Subject.TODAY) == [
+        "Day 9 of 21: Ten minutes of listening a day"
+    ]
+    assert not texts(mails.previews.of(kiri, moment - timedelta(hours=2)).digest, Subject.TODAY)
 
 
 def test_an_award_that_was_given_and_revoked_in_between_is_told_as_it_stands(store: Store, tmp_path: Path) -> None:
     tell(store)
     store.run("recognitions.revoke", recognition="kind", reason="It was someone else, Hidden bela.")
     store.catch_up()
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     assert texts(digest, Subject.RECOGNITIONS) == ["The award “Kind listener” was revoked"]
     assert "bela" not in digest.text
     assert digest.subject == "An answer to what you did for “Listening in schools”"
@@ -148,10 +150,10 @@ def test_there_is_no_digest_of_nobody(store: Store, tmp_path: Path) -> None:
     tell(store)
     mails = service(store, tmp_path)
     with pytest.raises(Unknown):
-        mails.preview(identify("supporter", "nobody"))
+        mails.previews.of(identify("supporter", "nobody"))
     store.run("supporters.erase", supporter="anna", reason="She asked.")
     with pytest.raises(Unknown):
-        mails.preview(ANNA)
+        mails.previews.of(ANNA)
 
 
 # --- languages ---
@@ -173,7 +175,7 @@ def test_it_speaks_the_language_of_the_person(
 ) -> None:
     tell(store)
     store.run("supporters.amend", supporter="anna", locale=locale)
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     assert digest.subject == subject
     assert f'<html lang="{lang}" dir="{"rtl" if lang == "ar" else "ltr"}">' in digest.html
     for word in words:
@@ -308,6 +310,6 @@ def test_a_digest_of_very_much_stays_below_what_mail_programs_cut_off(store: Sto
         store.run("campaigns.launch", campaign=f"c{number}")
         store.run("pledges.make", campaign=f"c{number}", ask="a", supporter="anna", at=MONDAY.isoformat())
     store.catch_up()
-    digest = service(store, tmp_path).preview(ANNA)
+    digest = service(store, tmp_path).previews.of(ANNA).digest
     check_html(digest.html)
     assert "more" in digest.text
