@@ -200,8 +200,10 @@ METRICS: Final = (
     responses=answers(METRICS, media="text/plain", says="Text format of Prometheus."),
 )
 def read_metrics(request: Request, store: Store) -> PlainTextResponse:
-    """Events, commands by what became of them and how many wait, how read models stand, and how long answers took."""
-    lines = [*_of_store(standing(store)), *_of_runner(store), *_of_writer(store), *request.app.state.metrics.lines()]
+    """Events, commands by what became of them and how many wait, read models, mails, and how long answers took."""
+    found = standing(store)
+    lines = [*_of_store(found), *_of_runner(store), *_of_writer(store), *_of_mails(store)]
+    lines += request.app.state.metrics.lines()
     return PlainTextResponse("\n".join(lines) + "\n", media_type=metrics.MEDIA_TYPE)
 
 
@@ -227,3 +229,22 @@ def _of_runner(store: Groundswell) -> Iterator[str]:
     text = "Times that this process tried again what a read model could not take, or the store failed it at."
     samples = [((("projection", kind.name),), store.runner.retries[kind.name]) for kind in store.runner.kinds]
     yield from metrics.family("groundswell_projection_retries_total", "counter", text, samples)
+
+
+def _of_mails(store: Groundswell) -> Iterator[str]:
+    found = store.notifications.desk.gauges()
+    text = "Mails that ended within the last 24 hours, by what became of them."
+    samples = [((("outcome", outcome),), count) for outcome, count in found.outcomes.counts().items()]
+    yield from metrics.family("groundswell_mails_last_day", "gauge", text, samples)
+    text = "Mails not sent within the last 24 hours that were to be, by reason."
+    samples = [((("reason", reason),), count) for reason, count in found.outcomes.reasons.items()]
+    yield from metrics.family("groundswell_mails_suppressed_last_day", "gauge", text, samples)
+    for name, text, value in (
+        ("waiting", "Mails that wait for their turn or for another attempt.", found.waiting.waiting),
+        ("deferred", "Mails of these that wait for another attempt.", found.waiting.deferred),
+        ("oldest_seconds", "How long ago the oldest of these fell due.", found.oldest_seconds),
+        ("unknown", "Mails that are held because nobody knows whether they went out.", found.unknown),
+        ("held", "Digests that are due and more than a worker may send unasked.", found.held),
+        ("halted", "Whether all mails are halted.", +found.halted),
+    ):
+        yield from metrics.family(f"groundswell_mails_{name}", "gauge", text, [((), value)])

@@ -15,12 +15,14 @@ from domain.mails import Resume as ResumeMails
 from domain.slices import Command
 from history.engine import Engine
 from history.envelope import new_id, own_request
-from notifications import ranges, standing, switch
+from notifications import planning, ranges, standing, switch
 from notifications.caps import Audience, MailRole, cap
 from notifications.outbox import TOO_OLD, Kind, State
 from notifications.standing import Outcomes, Run, Unsettled, Waiting
 from notifications.switch import Halt
 from notifications.tables import outbox
+from projections.subscriptions import Subscriptions
+from projections.views import Reader
 
 RUNS: Final = 10
 SETTLED: Final = "settled"
@@ -37,6 +39,8 @@ class Status:
     unknown: int
     """How many mails are held because nobody knows whether they went out."""
     audience: Audience
+    next_due: datetime | None
+    """When the next digest falls due after now."""
     held: int
     """How many digests are due and not planned, because they are more than the worker may send unasked."""
     outcomes: Mapping[str, Outcomes]
@@ -49,18 +53,32 @@ class Status:
         return self.runs[0].trouble if self.runs else None
 
 
+@dataclass(frozen=True)
+class Gauges:
+    """What a monitoring system reads, again and again."""
+
+    outcomes: Outcomes
+    """Of the last 24 hours."""
+    waiting: Waiting
+    oldest_seconds: float
+    unknown: int
+    held: int
+    halted: bool
+
+
 class Desk:
     """Asks the outbox and the switch, and lets people decide; each decision is an event."""
 
     def __init__(
         self,
         engine: Engine,
+        reader: Reader,
         audience: Callable[[datetime], Audience],
         plan: Callable[[datetime, int | None], int],
         caps: Mapping[str, int | None],
         clock: Callable[[], datetime],
     ) -> None:
-        self._engine, self._database = engine, engine.database
+        self._engine, self._reader, self._database = engine, reader, engine.database
         self._audience, self._plan, self._caps, self._clock = audience, plan, caps, clock
 
     # --- asking ---
@@ -72,9 +90,7 @@ class Desk:
     def status(self, limit: int = RUNS) -> Status:
         """Return how the mails stand, with the last runs."""
         moment = self._clock()
-        audience = self._audience(moment)
-        limit_of_work = cap(self._caps, MailRole.WORK)
-        held = audience.new if limit_of_work is not None and audience.new > limit_of_work else 0
+        audience, next_due = self._audience(moment), self._next_due(moment)
         with self._database.read() as connection:
             return Status(
                 at=moment,
@@ -82,7 +98,8 @@ class Desk:
                 waiting=standing.waiting(connection),
                 unknown=standing.count_unsettled(connection),
                 audience=audience,
-                held=held,
+                next_due=next_due,
+                held=self._held(audience),
                 outcomes={
                     name: standing.outcomes(connection, None if span is None else moment - span)
                     for name, span in standing.SPANS.items()
@@ -90,10 +107,33 @@ class Desk:
                 runs=tuple(standing.runs(connection, limit)),
             )
 
+    def gauges(self) -> Gauges:
+        """Return the same in numbers, without what takes long to count."""
+        moment = self._clock()
+        capped = cap(self._caps, MailRole.WORK) is not None
+        with self._database.read() as connection:
+            waiting = standing.waiting(connection)
+            return Gauges(
+                outcomes=standing.outcomes(connection, moment - standing.DAY),
+                waiting=waiting,
+                oldest_seconds=max(0.0, (moment - waiting.oldest).total_seconds()) if waiting.oldest else 0.0,
+                unknown=standing.count_unsettled(connection),
+                held=self._held(self._audience(moment)) if capped else 0,
+                halted=switch.halted(connection),
+            )
+
+    def _held(self, audience: Audience) -> int:
+        limit = cap(self._caps, MailRole.WORK)
+        return audience.new if limit is not None and audience.new > limit else 0
+
     def unsettled(self, limit: int | None = None) -> list[Unsettled]:
         """Return the mails of which nobody knows whether they went out, the newest first."""
         with self._database.read() as connection:
             return standing.unsettled(connection, limit)
+
+    def _next_due(self, moment: datetime) -> datetime | None:
+        with self._reader.open(planning.KINDS) as views:
+            return views[Subscriptions].next_moment(views.connection, moment)
 
     # --- deciding ---
 

@@ -15,7 +15,8 @@ from notifications.outbox import FINAL, HELD, WAITING, State
 from notifications.runs import latest
 from notifications.tables import outbox
 
-SPANS: Final[dict[str, timedelta | None]] = {"day": timedelta(days=1), "week": timedelta(days=7), "all": None}
+DAY: Final = timedelta(days=1)
+SPANS: Final[dict[str, timedelta | None]] = {"day": DAY, "week": timedelta(days=7), "all": None}
 """Over what outcomes are counted: the last 24 hours, the last 7 days, ever."""
 
 UNDER_WAY: Final = (*HELD, State.TRANSMITTING)
@@ -37,6 +38,10 @@ class Outcomes:
     """Of those suppressed, by reason."""
     refusals: dict[str, int] = field(default_factory=dict)
     """Of those refused, by reason."""
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts by outcome."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,12 @@ class Subscriptions(Projection, name="subscriptions"):
             query = query.where(sa.tuple_(table.next_at, table.supporter) > sa.tuple_(moment, last))
         return connection.execute(query.order_by(table.next_at, table.supporter).limit(limit)).all()
 
+    def next_moment(self, connection: Connection, now: datetime) -> datetime | None:
+        """Return when the next digest falls due after now, None where none does."""
+        moment = self.subscriptions.c.next_at
+        found: datetime | None = connection.scalar(sa.select(moment).where(moment > now).order_by(moment).limit(1))
+        return found
+
 
 def standing(row: Any) -> Standing:  # noqa: ANN401 - a row of subscriptions
     """Return how a supporter stands by a row."""

@@ -62,6 +62,8 @@ def _sentences(found: Status) -> Sequence[str]:
         )
     elif found.audience.size:
         said.append(f"Due now: {described(found.audience)}.")
+    if found.next_due:
+        said.append(f"The next digest falls due {console.minute(found.next_due)} UTC.")
     if found.waiting.waiting:
         oldest = console.minute(found.waiting.oldest)
         said.append(

@@ -17,6 +17,7 @@ from api.bootstrap import Groundswell, open_groundswell
 from api.settings import Settings
 from domain.kernel import Actor
 from history.envelope import Envelope, new_id
+from notifications.caps import MailRole
 from tests.support.sink import Sink, running_sink
 
 HALF_A_DAY_AGO = (datetime.now(UTC).hour + 12) % 24
@@ -206,3 +207,35 @@ def test_a_get_changes_nothing(office: Office) -> None:
     office.page("/staff/mail?done=halted")
     office.page("/staff/mail?let_go=7")
     assert office.groundswell.engine.log.head() == head
+
+
+# --- measured ---
+
+
+def measured(office: Office) -> dict[str, float]:
+    lines = [line for line in office.browser.get("/metrics").text.splitlines() if line.startswith("groundswell_mails_")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.mark.parametrize("caps", [{"work": 1}])
+def test_a_monitoring_system_sees_what_is_held_halted_waiting_and_unknown(office: Office) -> None:
+    before = measured(office)
+    assert before["groundswell_mails_held"] == 2
+    assert {value for name, value in before.items() if "held" not in name} == {0}
+    desk = office.groundswell.notifications.desk
+    desk.let_go(MailRole.MANAGER)
+    desk.turn_off(MANAGER, "Wait.")
+    halted = measured(office)
+    assert (halted["groundswell_mails_halted"], halted["groundswell_mails_waiting"]) == (1, 2)
+    assert halted["groundswell_mails_held"] == 0
+    assert 11 * 3600 < halted["groundswell_mails_oldest_seconds"] < 14 * 3600
+    desk.turn_on(MANAGER)
+    office.run("supporters.consent", supporter="ben", topic="digest", granted=False, wording="No.")
+    office.sink.at_data = ["cut"]
+    office.send()
+    after = measured(office)
+    assert after["groundswell_mails_unknown"] == 1
+    assert after['groundswell_mails_last_day{outcome="unknown"}'] == 1
+    assert after['groundswell_mails_last_day{outcome="suppressed"}'] == 1
+    assert after['groundswell_mails_suppressed_last_day{reason="no_consent"}'] == 1
+    assert after["groundswell_mails_waiting"] == 0
