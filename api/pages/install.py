@@ -9,10 +9,23 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from api import mail_links, mail_view
-from api.pages import boards, campaigns, history_diff, mail, reference, scoring, signin, staff, timeline
+from api.pages import boards, campaigns, history_diff, mail, preview, reference, scoring, signin, staff, timeline
 from api.pages.rendering import HERE, problem_page
 
-MODULES: Final = (campaigns, boards, timeline, history_diff, staff, mail, scoring, signin, mail_links, mail_view, reference)
+MODULES: Final = (
+    campaigns,
+    boards,
+    timeline,
+    history_diff,
+    staff,
+    mail,
+    preview,
+    scoring,
+    signin,
+    mail_links,
+    mail_view,
+    reference,
+)
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
