@@ -69,7 +69,10 @@ IN_PARTS = {
 @pytest.fixture
 def signing(store: Store, tmp_path: Path, sink: Sink) -> Notifications:
     """Notifications that sign with two keys."""
-    keys = {"old": rsa.generate_private_key(public_exponent=65537, key_size=2048), "new": Ed25519PrivateKey.generate()}
+    keys: dict[str, rsa.RSAPrivateKey | Ed25519PrivateKey] = {
+        "old": rsa.generate_private_key(public_exponent=65537, key_size=2048),
+        "new": Ed25519PrivateKey.generate(),
+    }
     for name, key in keys.items():
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (tmp_path / name).write_bytes(secret)

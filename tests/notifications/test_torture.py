@@ -5,7 +5,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,6 @@ from notifications.digest import SUBJECT_LENGTH
 from notifications.mailer import FileMailer
 from projections.leaderboards import Leaderboards
 from tests.support.mails import BASE, MONDAY, service
-from tests.support.sink import Sink
 from tests.support.store import KINDS, Store
 
 Commands = list[tuple[str, dict[str, Any]]]
@@ -113,13 +115,26 @@ class Outline(HTMLParser):
         self.words.append(data)
 
 
-def outline(message: EmailMessage) -> Outline:
-    html = message.get_body(("html",))
+@dataclass(frozen=True)
+class Arrived:
+    """A message as it went out, and what it says."""
+
+    raw: bytes
+    message: EmailMessage
+    outline: Outline
+    text: str
+
+
+def arrived_as(raw: bytes) -> Arrived:
+    message = message_from_bytes(raw, policy=default)
+    assert isinstance(message, EmailMessage)
+    html, text = message.get_body(("html",)), message.get_body(("plain",))
     assert html is not None
-    found = Outline()
-    found.feed(html.get_content())
-    found.close()
-    return found
+    assert text is not None
+    outline = Outline()
+    outline.feed(html.get_content())
+    outline.close()
+    return Arrived(raw, message, outline, text.get_content())
 
 
 def letters(text: str) -> str:
@@ -128,40 +143,37 @@ def letters(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def arrived(strings: Sequence[str], tmp_path_factory: pytest.TempPathFactory) -> list[EmailMessage]:
+def arrived(strings: Sequence[str], tmp_path_factory: pytest.TempPathFactory) -> list[Arrived]:
     """The digests of people with such names: first somebody's with a harmless one."""
     folder = tmp_path_factory.mktemp("torture")
     everybody = ["Harmless", *strings]
-    sink = Sink()
     with Store(f"sqlite:///{folder / 'store.sqlite3'}", folder, kinds=(*KINDS, Leaderboards)) as store:
-        commands = [command for number, text in enumerate(everybody) for command in life(number, text)]
-        store.run_all(commands)
+        store.run_all([command for number, text in enumerate(everybody) for command in life(number, text)])
         store.catch_up()
         mails = service(store, folder)
         assert mails.run(MONDAY)["accepted"] == len(everybody)
         assert isinstance(mails.mailer, FileMailer)
-        sink.raw = [path.read_bytes() for path in mails.mailer.folder.glob("digest-*.eml")]
-    found = {str(message["To"]): message for message in sink.messages}
-    return [found[f"n{number}@example.org"] for number in range(len(everybody))]
+        found = [arrived_as(path.read_bytes()) for path in mails.mailer.folder.glob("digest-*.eml")]
+    by_address = {str(one.message["To"]): one for one in found}
+    return [by_address[f"n{number}@example.org"] for number in range(len(everybody))]
 
 
-def test_every_string_arrives_in_a_sound_message(arrived: list[EmailMessage]) -> None:
+def test_every_string_arrives_in_a_sound_message(arrived: list[Arrived]) -> None:
     harmless, *others = arrived
-    kinds = [part.get_content_type() for part in harmless.walk()]
-    for message in others:
-        assert message.keys() == harmless.keys()
-        assert [part.get_content_type() for part in message.walk()] == kinds
-        assert not any(part.defects for part in message.walk())
-        assert not any(value.defects for value in message.values())
-        subject = str(message["Subject"])
+    kinds = [part.get_content_type() for part in harmless.message.walk()]
+    for one in others:
+        assert one.message.keys() == harmless.message.keys()
+        assert [part.get_content_type() for part in one.message.walk()] == kinds
+        assert not any(part.defects for part in one.message.walk())
+        assert not any(value.defects for value in one.message.values())
+        subject = str(one.message["Subject"])
         assert subject.isprintable() or "\u200c" in subject or "\u200d" in subject
         assert 0 < len(subject) <= SUBJECT_LENGTH
-        raw = message.as_bytes()
-        assert all(len(line) <= 998 for line in raw.splitlines())
+        assert all(len(line) <= 998 for line in one.raw.split(b"\r\n"))
 
 
-def test_no_string_changes_what_the_html_is_made_of(arrived: list[EmailMessage]) -> None:
-    harmless, *others = map(outline, arrived)
+def test_no_string_changes_what_the_html_is_made_of(arrived: list[Arrived]) -> None:
+    harmless, *others = (one.outline for one in arrived)
     for found in others:
         assert found.kinds <= harmless.kinds | {("br",)}
         assert found.styles <= harmless.styles
@@ -169,14 +181,12 @@ def test_no_string_changes_what_the_html_is_made_of(arrived: list[EmailMessage])
     assert all(target.startswith((f"{BASE}/", "cid:")) for target in harmless.targets)
 
 
-def test_the_strings_are_said_as_they_are(arrived: list[EmailMessage], strings: Sequence[str]) -> None:
-    for text, message in zip(strings, arrived[1:], strict=True):
-        plain = message.get_body(("plain",))
-        assert plain is not None
+def test_the_strings_are_said_as_they_are(arrived: list[Arrived], strings: Sequence[str]) -> None:
+    for text, one in zip(strings, arrived[1:], strict=True):
         normal = letters(unicodedata.normalize("NFC", text))
-        assert normal in letters(plain.get_content())
-        assert normal in letters("".join(outline(message).words))
+        assert normal in letters(one.text)
+        assert normal in letters("".join(one.outline.words))
 
 
-def test_no_string_makes_a_message_large(arrived: list[EmailMessage]) -> None:
-    assert max(len(message.as_bytes()) for message in arrived) < 102 * 1_024
+def test_no_string_makes_a_message_large(arrived: list[Arrived]) -> None:
+    assert max(len(one.raw) for one in arrived) < 102 * 1_024
