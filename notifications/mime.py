@@ -50,23 +50,29 @@ class Sender:
     signers: tuple[Signer, ...] = ()
     """Who signs each message."""
 
-    @property
+    @cached_property
     def host(self) -> str:
-        """The host of the base URL, as it stands in Message-ID and List-Id."""
-        host = urlsplit(self.base_url).hostname or "localhost"
-        return host.encode("idna").decode() if not host.isascii() else host.replace(":", ".")
+        """The host of the base URL, as it stands in Message-ID and List-Id: words with dots between them."""
+        if self._number is not None and self._number.version == 6:  # noqa: PLR2004
+            return self._number.exploded.replace(":", "-")
+        return (urlsplit(self.base_url).hostname or "localhost").encode("idna").decode()
 
     @cached_property
     def address(self) -> str:
         """The address in From: the one given, or ``groundswell@`` the host (an address literal where that is an IP)."""
         if self.given:
             return mailable(self.given)
-        host = urlsplit(self.base_url).hostname or "localhost"
-        try:
-            number = ipaddress.ip_address(host)
-        except ValueError:
+        if self._number is None:
             return f"groundswell@{self.host}"
-        return f"groundswell@[{'IPv6:' if number.version == 6 else ''}{host}]"  # noqa: PLR2004
+        return f"groundswell@[{'IPv6:' if self._number.version == 6 else ''}{self._number}]"  # noqa: PLR2004
+
+    @cached_property
+    def _number(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The host of the base URL where it is an IP address."""
+        try:
+            return ipaddress.ip_address(urlsplit(self.base_url).hostname or "")
+        except ValueError:
+            return None
 
     def return_path(self, row: UUID) -> str:
         """Return the address to which reports about one mail come back (VERP): nobody can guess it, and it names none.

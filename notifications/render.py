@@ -72,7 +72,7 @@ def confirmation(language: Language, base_url: str, confirm_url: str) -> Letter:
         "days": CONFIRM_DAYS,
     }
     text = directed(templating.text("confirm.txt", values), language)
-    return Letter(values["subject"], templating.html("confirm.html", values), text, language.tag)
+    return Letter(values["subject"], templating.html("confirm.html", values), text, language.tag, kind="confirm")
 
 
 def directed(text: str, language: Language) -> str:

@@ -1,6 +1,7 @@
 """Messages parse as they were meant, whatever is in them."""
 
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email import message_from_bytes
@@ -128,8 +129,10 @@ def test_texts_are_sent_in_the_shorter_of_two_ways(text: str, encoding: str) -> 
 def test_the_sender_is_at_the_host_of_the_base_url(base_url: str, address: str) -> None:
     sender = Sender(base_url)
     assert sender.address == address
-    raw = build(sender, "a@example.org", Letter("s", "h", "t", "en"), f"<1@{sender.host}>", AT)
+    raw = build(sender, "a@example.org", Letter("s", "h", "t", "en", LINK), f"<1@{sender.host}>", AT)
     assert parsed(raw)["From"] == f"Groundswell <{address}>"
+    assert not any(header.defects for header in parsed(raw).values())
+    assert re.search(rb"\r\nList-Id: Groundswell digest <[a-z0-9-]+(\.[a-z0-9-]+)+>\r\n", raw)  # RFC 2919 §2
     assert sender.return_path(ROW) == f"bounces+{ROW.hex}@{address.partition('@')[2]}"
 
 
