@@ -18,13 +18,13 @@ from domain.recognitions import Recognition
 from domain.scoring import SCORABLE, TAKES_BACK, Applies, ScoringRules
 from domain.slices import Fact
 from domain.supporters import Supporter
-from history.statements import insert
 from history.tables import BigInt, Moment
 from projections.boards import NOWHERE, Board, Key, Scope, Standing, board_id, counted_on, number, ranked
 from projections.boards_as_of import BoardsAsOf
+from projections.booking import Booking
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
-from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, at_once, recalled, row_of
+from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, at_once, recalled
 from projections.pages import Pages
 from projections.projection import Json, Projection, on
 from projections.rescoring import score_anew
@@ -129,10 +129,8 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         """Fold one event alone."""
         self.apply([fact], changes)
 
-    def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
+    def fold(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fold a batch, under one version of the rules after the other; keep pages of boards that are due for one."""
-        if not facts:
-            return
         keeps = not changes.bulk and not self._late(facts[0].position, changes.connection)
         due, start = set[int](), 0
         for place, fact in enumerate(facts):
@@ -167,15 +165,19 @@ class Leaderboards(Projection, name="leaderboards", version=2):
 
     def _score(self, facts: Sequence[Fact], changes: Changes) -> set[int]:
         """Score facts by the rules in force; return the boards that are due for a page."""
-        facts = [fact for fact in facts if fact.event.TOPIC in self.handlers]
         if not facts:
             return set()
         happenings = list(Circumstances(self.circumstances, changes, facts).happenings(facts))
-        ending = {happening.stream for happening in happenings if happening.topic in TAKES_BACK}
-        scorer = Scorer(self._rules_for(facts[0], changes.connection), ending)
+        taking = [happening for happening in happenings if happening.topic in TAKES_BACK]
+        scorer = Scorer(self._rules_for(facts[0], changes.connection), {each.stream for each in taking})
         self._recall(scorer, happenings, changes.connection)
+        ledger = Booking(changes.connection, self.entries, self.teams)
+        if changes.bulk:
+            losing = {each.supporter for each in taking}
+            ledger.write_plain(scorer, [each for each in happenings if each.supporter not in losing])
+            happenings = [each for each in happenings if each.supporter in losing]
         entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
-        self._write(entries, changes.connection)
+        ledger.write(entries)
         return set() if changes.bulk else self._count(entries, changes.connection)
 
     def _rules_for(self, fact: Fact, connection: Connection) -> Rules:
@@ -191,19 +193,29 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             rows = self._standing(connection, {happening.supporter for happening in ended}, these)
             scorer.given.update(recalled(rows))
         if scorer.rules.daily_cap is not None and happenings:
-            table, days = self.entries, [happening.day for happening in happenings]
-            between = table.c.day.between(min(days), max(days))
-            for row in self._standing(connection, {happening.supporter for happening in happenings}, between):
+            entry, days = self.entries.c, [happening.day for happening in happenings]
+            persons, between = (
+                {happening.supporter for happening in happenings},
+                entry.day.between(min(days), max(days)),
+            )
+            columns = (entry.supporter, entry.day, entry.points)
+            for row in self._standing(connection, persons, between, columns=columns):
                 key = (row.supporter, row.day)
                 scorer.days[key] = scorer.days.get(key, 0) + row.points
 
-    def _standing(self, connection: Connection, supporters: set[UUID], *where: sa.ColumnElement[bool]) -> Iterator[Any]:
+    def _standing(
+        self,
+        connection: Connection,
+        supporters: set[UUID],
+        *where: sa.ColumnElement[bool],
+        columns: Sequence[sa.Column[Any]] = (),
+    ) -> Iterator[Any]:
         table, ordered = self.entries, sorted(supporters)
-        stand = self.standing_at(connection)
+        query = sa.select(*(columns or table.c)).where(self.standing_at(connection), table.c.points != 0, *where)
+        if not columns:
+            query = query.order_by(table.c.position, table.c.number)
         for start in range(0, len(ordered), PERSONS):
-            named = table.c.supporter.in_(ordered[start : start + PERSONS])
-            query = sa.select(table).where(named, stand, table.c.points != 0, *where)
-            yield from connection.execute(query.order_by(table.c.position, table.c.number))
+            yield from connection.execute(query.where(table.c.supporter.in_(ordered[start : start + PERSONS])))
 
     def _placed(self, entries: Sequence[Entry], connection: Connection) -> Sequence[Entry]:
         """Place an event that was parked, while newer rules scored all history anew, among what these scored."""
@@ -216,21 +228,6 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         return [
             each if each.position >= since else each._replace(position=since, number=next(free)) for each in entries
         ]
-
-    def _write(self, entries: Sequence[Entry], connection: Connection) -> None:
-        if not entries:
-            return
-        rows = [row_of(entry) for entry in entries]
-        insert(self.entries, tuple(self.entries.c.keys()), connection.dialect).execute(connection, rows)
-        teams = [
-            (team, entry.position, entry.number)
-            for entry in entries
-            if entry.points
-            for team in (*entry.happening.chapters, entry.happening.partnership)
-            if team is not None
-        ]
-        if teams:
-            insert(self.teams, tuple(self.teams.c.keys()), connection.dialect).execute(connection, teams)
 
     def _count(self, entries: Iterable[Entry], connection: Connection) -> set[int]:
         """Add what the entries gave and took to the totals of all boards; return those that are due for a page."""

@@ -110,12 +110,10 @@ class Scorer:
         """Return what it gives and takes back, the event's own first."""
         stream, topic = happening.stream, happening.topic
         taken = list(self.given[stream].take()) if topic in TAKES_BACK else ()
-        points = self.rules.points.get(topic, 0)
         if self.rules.daily_cap is not None:
             for before, each in taken:
                 self._count(before, -each)
-            points = self._within_cap(happening, points, self.rules.daily_cap)
-            self._count(happening, points)
+        points = self.points_of(happening)
         if self.ending is None or stream in self.ending:
             self.given[stream].give(happening, points)
         own = (happening, None, points)
@@ -126,6 +124,14 @@ class Scorer:
             (before._replace(event=event, topic=topic, occurred_at=at), before.event, -each) for before, each in taken
         )
         return (own, *back)
+
+    def points_of(self, happening: Happening) -> int:
+        """Return what it gives, and count that for its day."""
+        points = self.rules.points.get(happening.topic, 0)
+        if points and self.rules.daily_cap is not None:
+            points = self._within_cap(happening, points, self.rules.daily_cap)
+            self._count(happening, points)
+        return points
 
     def _within_cap(self, happening: Happening, points: int, cap: int) -> int:
         if points <= 0:

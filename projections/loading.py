@@ -20,6 +20,8 @@ CHUNK: Final = 25_000
 PAUSE_SECONDS: Final = 0.005
 """How long others are let in between two chunks."""
 LINES: Final = 5_000
+SORTING: Final = "256MB"
+"""The memory PostgreSQL may take to sort the keys of an index."""
 PLAIN: Final = (sa.Uuid, sa.Integer, sa.BigInteger, sa.Boolean, sa.Date, sa.Float, Moment)
 """Types of which SQLite's text cannot hold what PostgreSQL's COPY would take for a mark."""
 
@@ -58,6 +60,7 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
     with database.write() as connection:
         if not _claim(connection, model, position):
             return
+        connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{SORTING}'")
         model.drop(connection)
         model.create(connection, indexed=False)
         for table in _tables(model):
@@ -67,25 +70,33 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
             connection.execute(AddConstraint(table.primary_key, isolate_from_table=False))
         model.index(connection)
         for table in _tables(model):
-            connection.exec_driver_sql(f"ANALYZE {table.name}")
+            connection.exec_driver_sql(f"ANALYZE {table.name} ({', '.join(_looked_up(table, connection.dialect))})")
 
 
 def _copy(connection: Connection, table: Table, draft: Connection) -> None:
     quoted = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quoted(column.name) for column in table.columns)
     cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy:
+    with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN (FREEZE)") as copy:
         for lines in _lines(table, draft):
             copy.write(lines)
+
+
+def _looked_up(table: Table, dialect: Dialect) -> list[str]:
+    """Return the columns by which rows are found: those of which the planner must know how values are spread."""
+    quoted = dialect.identifier_preparer.quote
+    found = {*table.primary_key, *(column for index in table.indexes for column in index.columns)}
+    return sorted(quoted(column.name) for column in found)
 
 
 def _lines(table: Table, draft: Connection) -> Iterator[str]:
     """Yield the rows in order of their key in the text format of COPY."""
     dialect = draft.dialect
-    values = " || char(9) || ".join(_written(column, dialect) for column in table.columns)
+    marks = "\t".join(["%s"] * len(table.columns))
+    values = ", ".join(_written(column, dialect) for column in table.columns)
     cursor = draft.connection.cursor()
     with closing(cursor):
-        cursor.execute(f"SELECT {values} FROM {table.name} ORDER BY {_keys(table, dialect)}")  # noqa: S608 - names
+        cursor.execute(f"SELECT printf('{marks}', {values}) FROM {table.name} ORDER BY {_keys(table, dialect)}")  # noqa: S608 - names
         while rows := cursor.fetchmany(LINES):
             yield "".join(f"{line}\n" for (line,) in rows)
 
@@ -96,7 +107,7 @@ def _written(column: Column[Any], dialect: Dialect) -> str:
     if not isinstance(column.type, PLAIN):
         for mark, escaped in (("'\\'", "'\\\\'"), ("char(9)", "'\\t'"), ("char(10)", "'\\n'"), ("char(13)", "'\\r'")):
             value = f"replace({value}, {mark}, {escaped})"
-    return f"coalesce({value}, '\\N')"
+    return f"coalesce({value}, '\\N')" if column.nullable else value
 
 
 def _keys(table: Table, dialect: Dialect) -> str:

@@ -107,12 +107,14 @@ class Pledges(Projection, name="pledges"):
     @on(Pledge.CheckedIn)
     def checked_in(self, fact: Fact, event: Pledge.CheckedIn, changes: Changes) -> None:
         """One more day."""
-        if fact.stream in self._days:
-            self._days[fact.stream].add(event.on)
-        self._checked.add(fact.stream)
+        pledge = event.originator_id
+        if self._days and pledge in self._days:
+            self._days[pledge].add(event.on)
+        if not changes.bulk:
+            self._checked.add(pledge)
         changes.put(
             self.check_ins,
-            fact.stream,
+            pledge,
             event.on,
             time_zone=event.time_zone,
             note=sealed(event.note),

@@ -47,7 +47,7 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any | None, _dialect: Dialect) -> str | None:  # noqa: ANN401
         """Write it with sorted keys, so that equal values are equal text."""
         if isinstance(value, tuple):
-            return _texts(value)
+            return texts_as_json(value)
         return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> Any:  # noqa: ANN401
@@ -56,7 +56,7 @@ class Json(TypeDecorator[Any]):
 
 
 @functools.lru_cache(maxsize=4_096)
-def _texts(texts: tuple[str, ...]) -> str:
+def texts_as_json(texts: tuple[str, ...]) -> str:
     """Return a list of texts as JSON; the same few are written again and again."""
     return json.dumps(texts, ensure_ascii=False)
 
@@ -142,9 +142,12 @@ class Projection:
     def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fold a batch of facts; the runner flushes the changes and moves the checkpoint in the same transaction."""
         handlers = self.handlers
-        facts = [fact for fact in facts if fact.event.TOPIC in handlers]
-        if not facts:
-            return
+        if own := [fact for fact in facts if fact.event.TOPIC in handlers]:
+            self.fold(own, changes)
+
+    def fold(self, facts: Sequence[Fact], changes: Changes) -> None:
+        """Fold facts of this read model's own topics, at least one."""
+        handlers = self.handlers
         self.prepare(facts, changes)
         for fact in facts:
             event = fact.event

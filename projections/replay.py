@@ -1,19 +1,24 @@
 """Folding the history again from its beginning, into a database of its own that leaves nothing behind."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
+from domain.slices import Fact
 from history.reading import SealedLog
 from history.tables import events
 from projections.changes import Changes
 from projections.projection import Projection
 
 PAGE: Final = 5_000
+_POSITION: Final = attrgetter("position")
 
 
 def scratch() -> Engine:
@@ -48,14 +53,32 @@ def replay(
     while after < position:
         upto = min(after + page, position)
         these = events.c.position <= upto, events.c.topic.in_(topics)  # a range: no database reads more than it
-        if facts := log.sealed_facts(after, page, *these, *where):
-            for model in models:
-                changes = Changes(connection, bulk=True)
-                model.apply(facts, changes)
-                changes.flush()
+        _fold(models, connection, log.sealed_facts(after, page, *these, *where))
         after = upto
         yield after
     for model in models:
         model.settle(connection)
         if indexed:
             model.index(connection)
+
+
+def _fold(models: Sequence[Projection], connection: Connection, facts: Sequence[Fact]) -> None:
+    by_topic = _by_topic(facts)
+    for model in models:
+        if own := _among(by_topic, model.handlers):
+            changes = Changes(connection, bulk=True)
+            model.fold(own, changes)
+            changes.flush()
+
+
+def _by_topic(facts: Sequence[Fact]) -> dict[str, list[Fact]]:
+    found: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        found[fact.event.TOPIC].append(fact)
+    return found
+
+
+def _among(by_topic: Mapping[str, list[Fact]], topics: Collection[str]) -> Sequence[Fact]:
+    """Return the facts of some topics in order of position."""
+    lists = [facts for topic, facts in by_topic.items() if topic in topics]
+    return lists[0] if len(lists) == 1 else sorted(chain.from_iterable(lists), key=_POSITION)

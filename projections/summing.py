@@ -27,18 +27,22 @@ Conditions = Sequence[sa.ColumnElement[bool]]
 _ids = msgspec.json.Decoder(list[str])
 
 
-def of_supporters(connection: Connection, entries: Table, standing: Conditions) -> Iterator[tuple[int, UUID, int]]:
-    """Yield (number of board, supporter, hundredths of points) for all boards on which supporters stand."""
+def of_supporters(
+    connection: Connection, entries: Table, standing: Conditions
+) -> Iterator[tuple[int, UUID | str, int]]:
+    """Yield (number of board, supporter as the driver has it, hundredths) for all boards on which supporters stand."""
     numbers = _Numbers()
     rows = _rows(connection, entries, standing, "supporter", "campaign", "chapters", "day", "points")
     for supporter, own in groupby(rows, key=itemgetter(0)):
         points_on: dict[int, int] = {}
         for _, campaign, chapters, day, points in own:
             for board in numbers.boards(campaign, chapters, day):
-                points_on[board] = points_on.get(board, 0) + points
-        person = _id(supporter)
+                if board in points_on:
+                    points_on[board] += points
+                else:
+                    points_on[board] = points
         for board, points in points_on.items():
-            yield board, person, points
+            yield board, supporter, points
 
 
 class _Numbers:
@@ -129,7 +133,8 @@ def _rows(connection: Connection, entries: Table, standing: Conditions, *names: 
 
 def _each(connection: Connection, query: sa.Executable) -> Iterator[Any]:
     with connection.execute(query, execution_options={"yield_per": PAGE}) as result:
-        yield from result
+        for page in result.partitions():
+            yield from page
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

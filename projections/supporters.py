@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -84,8 +85,9 @@ class Supporters(Projection, name="supporters"):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch the chapters, in the order in which they were joined, of those who join, leave or are erased."""
-        moving = (Supporter.ChapterJoined, Supporter.ChapterLeft, Supporter.Erased)
-        touched = {fact.stream for fact in facts if isinstance(fact.event, moving)}
+        self._last_seen: dict[UUID, datetime] = {}
+        moving = {Supporter.ChapterJoined, Supporter.ChapterLeft, Supporter.Erased}
+        touched = {fact.stream for fact in facts if type(fact.event) in moving}
         self._joined: dict[UUID, list[UUID]] = {supporter: [] for supporter in touched}
         for row in sorted(changes.rows(self.chapters, "supporter", touched), key=lambda row: row.position):
             self._joined[row.supporter].append(row.chapter)
@@ -95,7 +97,7 @@ class Supporters(Projection, name="supporters"):
         """A person became known."""
         values = _sealed(given(event))
         changes.put(self.supporters, fact.stream, **values, registered_at=fact.occurred_at)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.Amended)
     def amended(self, fact: Fact, event: Supporter.Amended, changes: Changes) -> None:
@@ -104,13 +106,13 @@ class Supporters(Projection, name="supporters"):
         if "email" in values:
             values["email_confirmed"] = False
         changes.put(self.supporters, fact.stream, **values)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.EmailConfirmed)
     def email_confirmed(self, fact: Fact, _event: Event, changes: Changes) -> None:
         """The address is the supporter's own."""
         changes.put(self.supporters, fact.stream, email_confirmed=True)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.ConsentRecorded)
     def consent_recorded(self, fact: Fact, event: Supporter.ConsentRecorded, changes: Changes) -> None:
@@ -123,14 +125,14 @@ class Supporters(Projection, name="supporters"):
             at=fact.occurred_at,
             position=fact.position,
         )
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.VisibilitySet)
     def visibility_set(self, fact: Fact, event: Supporter.VisibilitySet, changes: Changes) -> None:
         """Shown on boards by name, or not."""
         shown = {"public": event.public, "display_name": sealed(event.display_name)}
         changes.put(self.supporters, fact.stream, **shown)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.DigestSet)
     def digest_set(self, fact: Fact, event: Supporter.DigestSet, changes: Changes) -> None:
@@ -142,21 +144,21 @@ class Supporters(Projection, name="supporters"):
             digest_weekday=event.weekday,
             digest_hour=event.hour,
         )
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.ChapterJoined)
     def chapter_joined(self, fact: Fact, event: Supporter.ChapterJoined, changes: Changes) -> None:
         """A member of one more chapter."""
         self._joined[fact.stream].append(event.chapter)
         changes.put(self.chapters, fact.stream, event.chapter, since=fact.occurred_at, position=fact.position)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.ChapterLeft)
     def chapter_left(self, fact: Fact, event: Supporter.ChapterLeft, changes: Changes) -> None:
         """No longer a member."""
         self._joined[fact.stream] = [chapter for chapter in self._joined[fact.stream] if chapter != event.chapter]
         changes.remove(self.chapters, fact.stream, event.chapter)
-        self._seen(fact, fact.stream, changes)
+        self._seen(fact, fact.stream)
 
     @on(Supporter.Erased)
     def erased(self, fact: Fact, _event: Event, changes: Changes) -> None:
@@ -172,27 +174,32 @@ class Supporters(Projection, name="supporters"):
     @on(Pledge.Made, Pledge.Renewed, Pledge.Kept, Pledge.Lapsed, Pledge.Withdrawn, Pledge.Amended, Pledge.CheckedIn)
     def pledged(self, fact: Fact, event: Pledge.Event, changes: Changes) -> None:
         """A pledge was made, or came into another state; letting it lapse is nothing the supporter does."""
-        changes.add(self.supporters, event.supporter, **steps(event))
+        if amounts := steps(event):
+            changes.add(self.supporters, event.supporter, **amounts)
         if not isinstance(event, Pledge.Lapsed):
-            self._seen(fact, event.supporter, changes)
+            self._seen(fact, event.supporter)
 
     @on(Action.Logged, Action.Retracted)
-    def acted(self, fact: Fact, event: Action.Event, changes: Changes) -> None:
+    def acted(self, fact: Fact, event: Action.Event, _changes: Changes) -> None:
         """The supporter logged an action, or took it back."""
-        self._seen(fact, event.supporter, changes)
+        self._seen(fact, event.supporter)
 
     @on(Recognition.Nominated, Recognition.Endorsed)
-    def spoke_for(self, fact: Fact, event: Recognition.Nominated | Recognition.Endorsed, changes: Changes) -> None:
+    def spoke_for(self, fact: Fact, event: Recognition.Nominated | Recognition.Endorsed, _changes: Changes) -> None:
         """The supporter nominated or endorsed somebody."""
         speaker = event.nominator if isinstance(event, Recognition.Nominated) else event.endorser
         if speaker is not None:
-            self._seen(fact, speaker, changes)
+            self._seen(fact, speaker)
 
-    def _seen(self, fact: Fact, supporter: UUID, changes: Changes) -> None:
-        changes.most(self.supporters, supporter, last_seen=fact.occurred_at)
+    def _seen(self, fact: Fact, supporter: UUID) -> None:
+        known = self._last_seen.get(supporter)
+        if known is None or known < fact.occurred_at:
+            self._last_seen[supporter] = fact.occurred_at
 
     def finish(self, changes: Changes) -> None:
         """The chapter joined last, of those that were not left, is the supporter's home."""
+        for supporter, moment in self._last_seen.items():
+            changes.most(self.supporters, supporter, last_seen=moment)
         for supporter, chapters in self._joined.items():
             changes.put(self.supporters, supporter, chapter=chapters[-1] if chapters else None)
 

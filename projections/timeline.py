@@ -1,6 +1,7 @@
 """The timeline: how the movement evolved, by day, week or month (UTC) of when things happened, with its milestones."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -45,6 +46,9 @@ COUNTED: Final[Mapping[type[Event], str]] = {
     Partnership.Activated: "partnerships_activated",
 }
 """What is counted, by the event that counts once."""
+
+REMEMBERED: Final = frozenset((*MARKED, *TITLED))
+"""The events that are milestones, or that these need."""
 
 NUMBERED: Final = {event: COUNTED[event] for event in ROUND}
 """The counts whose round numbers are milestones, by event."""
@@ -128,14 +132,14 @@ class Timeline(Projection, name="timeline", version=2):
         """Fold one event alone."""
         self.apply([fact], changes)
 
-    def apply(self, facts: Sequence[Fact], changes: Changes) -> None:
+    def fold(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fold a batch: count, and mark what is to be remembered."""
-        facts = [fact for fact in facts if fact.topic in self.handlers]
-        titles = self._titles(facts, changes)
-        numbers = self._numbers(facts, changes)
-        for fact in facts:
-            if counts := counts_of(fact.event):
-                changes.add(self.days, fact.occurred_at.astimezone(UTC).date(), **dict.fromkeys(counts, 1))
+        for (day, name), times in _counted(facts).items():
+            changes.add(self.days, day, **{name: times})
+        remembered = [fact for fact in facts if type(fact.event) in REMEMBERED]
+        titles = self._titles(remembered, changes)
+        numbers = self._numbers(remembered, changes)
+        for fact in remembered:
             title = given_title(fact)
             if title is not None:
                 titles[fact.stream] = title
@@ -225,12 +229,18 @@ class Timeline(Projection, name="timeline", version=2):
         return self.milestones(connection, buckets[0].start, buckets[-1].end) if buckets else []
 
 
-def counts_of(event: Event) -> list[str]:
-    """Return the names of the counts that an event raises by one."""
-    counts = [COUNTED[type(event)]] if type(event) in COUNTED else []
-    if isinstance(event, Pledge.Renewed) and event.previous is PledgeState.LAPSED:
-        counts.append(RENEWED_LAPSED)
-    return counts
+def _counted(facts: Iterable[Fact]) -> Counter[tuple[date, str]]:
+    """Return how much each count rises on each day."""
+    found: Counter[tuple[date, str]] = Counter()
+    for fact in facts:
+        event, at = fact.event, fact.occurred_at
+        name = COUNTED.get(type(event))
+        if name is not None:
+            day = (at if at.tzinfo is UTC else at.astimezone(UTC)).date()
+            found[day, name] += 1
+            if isinstance(event, Pledge.Renewed) and event.previous is PledgeState.LAPSED:
+                found[day, RENEWED_LAPSED] += 1
+    return found
 
 
 def totals(sums: Mapping[str, int]) -> dict[str, int]:

@@ -132,7 +132,10 @@ class Totals:
         write = insert(self.totals, ("board", "entity", "points"), dialect)
         rows = of_supporters(connection, entries, standing)
         while page := list(islice(rows, PAGE)):
-            write.execute(connection, page)
+            if dialect.name == "sqlite":
+                run(connection, write.sql, page, many=True)
+            else:
+                write.execute(connection, page)
         others = of_others(connection, entries, standing)
         if not others.entries:
             return

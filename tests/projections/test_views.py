@@ -100,7 +100,7 @@ class Slow(Projection, name="slow"):
     def founded(self, _fact: Fact, _event: Event, _changes: Changes) -> None:
         pass
 
-    def apply(self, facts: Sequence[Fact], changes: Changes) -> None:  # noqa: ARG002
+    def fold(self, facts: Sequence[Fact], changes: Changes) -> None:  # noqa: ARG002
         Slow.times += 1
         self.folding.set()
         assert self.go_on.wait(30)
