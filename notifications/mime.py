@@ -55,7 +55,8 @@ class Sender:
         """The host of the base URL, as it stands in Message-ID and List-Id: words with dots between them."""
         if self._number is not None and self._number.version == 6:  # noqa: PLR2004
             return self._number.exploded.replace(":", "-")
-        return (urlsplit(self.base_url).hostname or "localhost").encode("idna").decode()
+        host = urlsplit(self.base_url).hostname or "localhost"
+        return host if host.isascii() else host.encode("idna").decode()
 
     @cached_property
     def address(self) -> str:
