@@ -208,7 +208,7 @@ class Desk:
         return row
 
     def _outdated(self, row: Any) -> bool:  # noqa: ANN401 - a row of the outbox
-        if self._clock() - row.due_at > TOO_OLD:
+        if self._clock() - row.planned_at > TOO_OLD:
             return True
         same = outbox.c.supporter == row.supporter, outbox.c.kind == row.kind
         with self._database.read() as connection:

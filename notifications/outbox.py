@@ -28,7 +28,7 @@ ATTEMPTS: Final = 16
 FIRST_WAIT: Final = timedelta(minutes=5)
 LONGEST_WAIT: Final = timedelta(hours=6)
 TOO_OLD: Final = timedelta(days=3)
-"""So long after it fell due, a digest that could not be sent is left to the next one, which tells its range too."""
+"""So long after it was planned, a digest that could not be sent is left to the next one, which tells its range too."""
 KEPT: Final = timedelta(days=30)
 """How long the message of a finished row is kept."""
 
@@ -63,7 +63,14 @@ SENT: Final = (State.ACCEPTED, State.UNKNOWN)
 FINAL: Final = (State.ACCEPTED, State.REFUSED, State.UNKNOWN, State.SUPPRESSED)
 SENDER_DIED: Final = "sender_died"
 
-_LIGHT: Final = [column for column in outbox.c if column is not outbox.c.mime]
+_LIGHT: Final = [
+    outbox.c[name]
+    for name in (
+        *("id", "kind", "supporter", "period", "state", "due_at", "not_before", "attempts"),
+        *("from_position", "to_position", "rank", "subject_version"),
+    )
+]
+"""What is needed of a row to say what became of it."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +161,7 @@ def _claimable(now: datetime, *, resend: bool) -> Iterable[tuple[sa.ColumnElemen
         for state in HELD:
             yield outbox.c.state == str(state), *due, outbox.c.claimed_until < now
         if resend:
-            known = outbox.c.mime.is_not(None), outbox.c.attempts < ATTEMPTS, outbox.c.due_at > now - TOO_OLD
+            known = outbox.c.mime.is_not(None), outbox.c.attempts < ATTEMPTS, outbox.c.planned_at > now - TOO_OLD
             yield outbox.c.state == str(State.UNKNOWN), *due, *known
 
 

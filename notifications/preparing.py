@@ -234,4 +234,4 @@ def hindrance(row: Any, person: Recipient | None, now: datetime) -> str | None: 
 def _outdated(row: Any, person: Recipient, now: datetime) -> str | None:  # noqa: ANN401
     if person.eligible_since is None or row.due_at < person.eligible_since:
         return "consented_later"
-    return "superseded" if row.attempts and now - row.due_at > TOO_OLD else None
+    return "superseded" if row.attempts and now - row.planned_at > TOO_OLD else None

@@ -140,6 +140,16 @@ def test_a_digest_that_could_not_be_sent_for_three_days_is_left_to_the_next_one(
     assert rows(store)[1].from_position == row.from_position
 
 
+def test_a_digest_that_is_planned_late_is_tried_as_often_as_one_in_time(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    crowd(store, 1)
+    sink.at_rcpt = ["450 greylisted"]
+    late = MONDAY + timedelta(days=5)  # no worker ran all the week
+    assert mails.run(late) == {"planned": 1, "deferred": 1}
+    assert mails.run(late + timedelta(hours=1)) == {"planned": 0, "accepted": 1}
+
+
 def test_a_digest_that_waits_too_long_gives_way_to_the_next_which_tells_its_range_too(
     store: Store, mails: Notifications, sink: Sink
 ) -> None:
