@@ -134,8 +134,8 @@ class SmtpSession:
                 return Outcome(State.REFUSED, why, "5.6.7")
             options = " SMTPUTF8 BODY=8BITMIME"
         commands = (
-            f"MAIL FROM:{smtplib.quoteaddr(envelope.sender)}{options}".encode(),
-            f"RCPT TO:{smtplib.quoteaddr(envelope.recipient)}".encode(),
+            f"MAIL FROM:<{envelope.sender}>{options}".encode(),
+            f"RCPT TO:<{envelope.recipient}>".encode(),
             b"DATA",
         )
         asked = _ask_at_once if smtp.has_extn("pipelining") else _ask_in_turn
