@@ -18,6 +18,7 @@ LAYOUT: Final = "layout.html"
 
 _BLOCK: Final = re.compile(r"{% block (\w+) %}(.*?){% endblock %}", re.DOTALL)
 _JINJA: Final = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
+_STYLE_FIRST: Final = re.compile(r"<head>(<style>.*?</style>)(.*?)</head>", re.DOTALL)
 _HIDDEN: Final = re.compile(r"<!--jinja(\d+)-->|jinja(\d+)x")
 
 _loader: Final = FileSystemLoader(FOLDER)
@@ -51,8 +52,11 @@ def text(template: str, values: dict[str, Any]) -> str:
 
 
 def inline(document: str) -> str:
-    """Return an HTML document with its CSS in the elements; what only a style sheet can say stays there."""
-    return _inliner.inline(document)
+    """Return an HTML document with its CSS in the elements; what only a style sheet can say stays in one.
+
+    It stands last in the head: the inliner puts it first, before the declaration of the character set.
+    """
+    return _STYLE_FIRST.sub(r"<head>\2\1</head>", _inliner.inline(document), count=1)
 
 
 def whole(template: str) -> str:
