@@ -5,7 +5,7 @@ GET shows; only buttons act, and only a campaign manager's. No address is shown,
 
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Form, Response
@@ -17,12 +17,16 @@ from api.common import MaybeCaller, Staff, Store
 from api.pages.rendering import SECURITY, page
 from api.problems import status_of
 from api.words import counted
-from domain.kernel import GroundswellError, Invalid, Refusal
+from domain.kernel import Actor, Conflict, GroundswellError, Invalid, Refusal
 from notifications.caps import MailRole, cap
-from notifications.desk import Status
+from notifications.desk import Desk, Status
 from notifications.standing import SPANS
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+ALL: Final = "all"
+Mail = UUID | Literal["all"]
+Decision = Callable[[Desk, UUID, Actor], None]
 
 UNSETTLED: Final = 50
 """How many mails of unknown fate are shown; the command line lists all."""
@@ -56,8 +60,8 @@ REASONS: Final[Mapping[str, str]] = {
 DONE: Final[Mapping[str, str]] = {
     "halted": "Mails are halted.",
     "resumed": "Mails go out again.",
-    "accepted": "The mail counts as sent.",
-    "resent": "The mail is sent again with the next tick.",
+    "accepted": "What was of unknown fate counts as sent.",
+    "resent": "What was of unknown fate is sent again within a minute.",
 }
 
 
@@ -96,15 +100,35 @@ def resume(store: Store, caller: Staff) -> Response:
 
 
 @router.post("/staff/mail/unknown/{mail}/accept")
-def accept(store: Store, caller: Staff, mail: UUID) -> Response:
-    """Take it that a mail went out."""
-    return _act(store, caller, lambda: store.notifications.desk.accept(mail, caller.actor), "accepted")
+def accept(store: Store, caller: Staff, mail: Mail) -> Response:
+    """Take it that a mail went out, or that all of unknown fate did."""
+    return _settle(store, caller, mail, Desk.accept, "accepted")
 
 
 @router.post("/staff/mail/unknown/{mail}/resend")
-def resend(store: Store, caller: Staff, mail: UUID) -> Response:
-    """Let a mail be sent again."""
-    return _act(store, caller, lambda: store.notifications.desk.resend(mail, caller.actor), "resent")
+def resend(store: Store, caller: Staff, mail: Mail) -> Response:
+    """Let a mail be sent again, or all of unknown fate."""
+    return _settle(store, caller, mail, Desk.resend, "resent")
+
+
+def _settle(store: Groundswell, caller: Caller, mail: Mail, act: Decision, done: str) -> Response:
+    """Decide about one mail, or about all of unknown fate: what cannot be done with one of these stops no other."""
+    desk = store.notifications.desk
+
+    def one_or_all() -> None:
+        if mail != ALL:
+            act(desk, mail, caller.actor)
+            return
+        refused = []
+        for each in desk.unsettled():
+            try:
+                act(desk, each.id, caller.actor)
+            except Refusal as refusal:
+                refused.append(refusal)
+        if refused:
+            raise Conflict(refused[0].code, f"{counted(len(refused), 'mail')} stayed: {refused[0].message}")
+
+    return _act(store, caller, one_or_all, done)
 
 
 def _act(store: Groundswell, caller: Caller, act: Callable[[], None], done: str) -> Response:

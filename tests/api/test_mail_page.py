@@ -38,7 +38,7 @@ class Office:
         assert self.browser.post(f"/signin/{secret}", follow_redirects=False).status_code == 303
 
     def run(self, command: str, **data: object) -> None:
-        envelope = Envelope(id=new_id(), command=command, at=LONG_AGO, data=data)
+        envelope = Envelope(id=new_id(), command=command, at=LONG_AGO, reason="Asked.", data=data)
         (answer,) = self.groundswell.engine.write([self.groundswell.engine.catalogue.request(envelope, MANAGER)])
         assert answer.error is None
 
@@ -197,6 +197,22 @@ def test_mails_of_unknown_fate_are_settled_by_buttons(office: Office) -> None:
     assert "Of unknown fate" not in office.page()
     decided = [fact for fact in office.groundswell.engine.log.facts(0, 500) if fact.actor == MANAGER]
     assert [fact.topic for fact in decided[-2:]] == ["mails.Accepted", "mails.Deferred"]
+
+
+def test_all_mails_of_unknown_fate_are_settled_by_one_button(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    office.sink.at_data = ["cut", "cut"]
+    office.send()
+    assert "Send all 2 again" in office.page()
+    office.run("supporters.erase", supporter="ben")
+    office.groundswell.notifications.purge()
+    answer = office.press("unknown/all/resend")
+    assert answer.status_code == 409
+    assert "1 mail stayed: The message of this mail is no longer kept" in answer.text
+    office.send()
+    assert office.sink.recipients == ["anna@example.org"]
+    assert "counts as sent" in seen(office.press("unknown/all/accept"))
+    assert office.groundswell.notifications.desk.unsettled() == []
 
 
 def test_a_get_changes_nothing(office: Office) -> None:
