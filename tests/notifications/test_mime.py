@@ -110,11 +110,12 @@ def test_lines_of_parts_and_of_subjects_are_short(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "encoding"), [("Um café por dia. ", "quoted-printable"), ("مرحبا بالعالم. ", "base64")]
+    ("text", "encoding"), [("Um café\npor dia.\n", "quoted-printable"), ("見守る\nことば。\n", "base64")]
 )
 def test_texts_are_sent_in_the_shorter_of_two_ways(text: str, encoding: str) -> None:
     parts = list(parsed(made("x", text, html=text)).iter_parts())
     assert [part["Content-Transfer-Encoding"] for part in parts] == [encoding, encoding]
+    assert [part.get_payload(decode=True) for part in parts] == [text.replace("\n", "\r\n").encode()] * 2
 
 
 @pytest.mark.parametrize(
