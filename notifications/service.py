@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from domain.kernel import Actor, Context, Unknown, now
+from domain.kernel import Actor, Context, Unavailable, Unknown, now
 from domain.subscriptions import DIGEST
 from domain.supporters import ConfirmEmail, RecordConsent
 from history.engine import Engine
@@ -19,6 +19,7 @@ from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, che
 from notifications.desk import Desk
 from notifications.erasures import Erasures
 from notifications.language import Language
+from notifications.mailboxes import ImapMailbox
 from notifications.mailer import FileMailer, Mailer
 from notifications.mime import Sender
 from notifications.pacing import Pacing
@@ -40,6 +41,7 @@ REFUSAL_WORDING: Final = "This is my address, but send me no digest."
 WITHDRAWAL_WORDING: Final = "Stop these digests (link in a mail)."
 SAMPLE: Final = "preview"
 RESEND: Final = "resend"
+MAILBOX: Final = Actor("system", "mailbox")
 
 
 class MailSettings(Protocol):
@@ -76,6 +78,10 @@ class MailSettings(Protocol):
     @property
     def bounce_address(self) -> str | None:
         """Where reports of mails that could not be delivered come back."""
+
+    @property
+    def imap_url(self) -> str | None:
+        """The mailbox in which such reports are read."""
 
     @property
     def dkim_keys(self) -> Sequence[Path]:
@@ -126,6 +132,8 @@ class Notifications:
         self._ticker = Ticker(self.tick)
         self.desk = Desk(engine, reader, self.audience, self.plan, settings.mail_caps, clock)
         self.returns = Returns(engine, clock)
+        self.mailbox = ImapMailbox(settings.imap_url) if settings.imap_url else None
+        self._reading = Ticker(self.read_mailbox)
         self.previews = Previews(engine, reader, self.mailer, self.sender, clock)
 
     # --- runs ---
@@ -205,18 +213,22 @@ class Notifications:
     # --- the ticker ---
 
     def start(self) -> None:
-        """Begin to ask each minute what is due."""
+        """Begin to ask each minute what is due, and what came back."""
         self._stop.clear()
         self._ticker.start()
+        if self.mailbox is not None:
+            self._reading.start()
 
     def keep_time(self) -> None:
         """Let the clock be set back without waiting until it is again what it was; to be called now and then."""
         self._ticker.keep_time()
+        self._reading.keep_time()
 
     def stop(self) -> None:
         """Finish the batch at hand, and ask no more."""
         self._stop.set()
         self._ticker.stop()
+        self._reading.stop()
 
     def tick(self) -> dict[str, int]:
         """Do what is due now; once or twice makes no difference.
@@ -231,6 +243,18 @@ class Notifications:
                 planned, held = 0, {"held": beyond.size}
                 log.warning("Digests are held: %s", beyond)
             return {"planned": planned, **held, **self._send(moment, lambda _: None, planned)}
+
+    def read_mailbox(self) -> dict[str, int]:
+        """Take the reports that lie in the mailbox of the settings; return how many there were of each verdict."""
+        if self.mailbox is None:
+            return {}
+        try:
+            return dict(self.returns.take_all(self.mailbox.messages(), MAILBOX))
+        except Unavailable as error:
+            if error.code != "mailbox.unreadable":
+                raise
+            log.warning("Reports of mails wait: %s", error)
+            return {}
 
     # --- links in mails ---
 

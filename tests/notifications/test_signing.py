@@ -153,6 +153,15 @@ def test_the_record_is_a_line_of_a_zone_file() -> None:
     assert str(ED25519.record).startswith('two.2026._domainkey.example.org. IN TXT ("v=DKIM1; k=ed25519; p=')
 
 
+def small_key() -> rsa.RSAPrivateKey:
+    """Return an RSA key of 512 bits, which anybody can break."""
+    p = 68719664737884721975824212790939158672889698529147954112602175246490897953579
+    q = 115092620381982498253003849207997882521393679330297872357554264281713207973263
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    halves = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, *halves, rsa.RSAPublicNumbers(65537, p * q)).private_key()
+
+
 def refusal(*paths: Path, selector: str = "s", domain: str = "example.org") -> tuple[str, str]:
     with pytest.raises(Invalid) as refused:
         signers(paths, [selector] * len(paths), domain)
@@ -169,6 +178,7 @@ def test_keys_that_are_no_use(tmp_path: Path) -> None:
         f"GROUNDSWELL_DKIM_KEY names {nothing}, which is no use: it holds no private key (PEM).",
     )
     assert "an RSA or an Ed25519 key" in refusal(written(tmp_path, ec.generate_private_key(ec.SECP256R1())))[1]
+    assert refusal(written(tmp_path, small_key()))[1].endswith("an RSA key needs at least 1024 bits.")
     locked = written(tmp_path, Ed25519PrivateKey.generate(), password=b"secret")
     assert refusal(locked)[1].endswith("it is locked with a password.")
 
