@@ -67,13 +67,14 @@ def rebuild(
 
 
 def _draw_up(runner: Runner, builds: Sequence[Projection], progress: Progress, folder: Path) -> None:
-    """Fold and load those builds of which nothing is there yet."""
+    """Fold and load those builds of which nothing is there yet; a draft of which some are loaded is gone on with."""
     with runner.database.read() as connection:
-        fresh = [model for model in pending(connection, builds) if _position(connection, model) == 0]
+        waiting = pending(connection, builds)
+        fresh = [model for model in waiting if _position(connection, model) == 0]
         head = last_position(connection)
-    if not fresh:
+    drafts = [Draft(share, folder) for share in shares(waiting, head) if any(model in fresh for model in share)]
+    if not drafts:
         return
-    drafts = [Draft(share, folder) for share in shares(fresh, head)]
     clear(folder, runner.log, drafts)
     build(runner.log, drafts, head, progress)
 
