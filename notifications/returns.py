@@ -5,7 +5,8 @@ does no more than one that was read once.
 """
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Actor, Context
+from domain.kernel import Actor, Context, Invalid
 from domain.mails import Outcome, Record
 from domain.slices import Command
 from domain.supporters import SuppressMail, Undeliverable
@@ -31,6 +32,8 @@ DAYS: Final = timedelta(days=7)
 ATTEMPTS: Final = 3
 """How often a suppression is decided anew where the supporter changed meanwhile."""
 UNMATCHED: Final = "unmatched"
+UNREADABLE: Final = "unreadable"
+SUPPRESSED: Final = "suppressed"
 
 _LOOKED_BACK: Final = 100
 _OURS: Final = re.compile(r"<([0-9a-f]{32})@.*>")
@@ -48,6 +51,10 @@ class Returned:
     cause: str | None = None
     suppressed: bool = False
     """Whether the address gets no more mail."""
+
+
+def say_nothing(_number: int, _error: Invalid) -> None:
+    """Leave out what cannot be read."""
 
 
 class Returns:
@@ -68,6 +75,30 @@ class Returns:
         if report.verdict is Verdict.DELAYED:
             return Returned(report.verdict, row.id, report.cause)
         return self._follow(row, report.verdict, report.cause, actor)
+
+    def take_all(
+        self,
+        messages: Iterable[bytes],
+        actor: Actor,
+        arrived_for: str | None = None,
+        tell: Callable[[int, Invalid], None] = say_nothing,
+    ) -> Counter[str]:
+        """Take each message, whatever the others are; ``tell`` is told the number of each that cannot be read, and why.
+
+        Returns how many there were of each verdict, how many ``unreadable``, and how many addresses get no more mail.
+        """
+        counts: Counter[str] = Counter()
+        for number, raw in enumerate(messages, 1):
+            try:
+                found = self.take(raw, actor, arrived_for)
+            except Invalid as error:
+                counts[UNREADABLE] += 1
+                tell(number, error)
+                continue
+            counts[found.verdict] += 1
+            if found.suppressed:
+                counts[SUPPRESSED] += 1
+        return counts
 
     def _follow(self, row: Any, verdict: Verdict, cause: str | None, actor: Actor) -> Returned:  # noqa: ANN401 - of the outbox
         with self._database.write() as connection:
@@ -133,7 +164,7 @@ def _given_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401
 
 
 def _still_theirs(row: Any, person: Recipient) -> bool:  # noqa: ANN401
-    return not person.erased and person.email is not None and row.subject_version == person.email_version
+    return person.email is not None and row.subject_version == person.email_version
 
 
 def _record(row: Any, verdict: Verdict, cause: str | None) -> Record:  # noqa: ANN401

@@ -4,41 +4,33 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from domain.kernel import Actor, Context, Unavailable, Unknown, now
-from domain.subscriptions import DIGEST
-from domain.supporters import ConfirmEmail, RecordConsent
+from domain.kernel import Actor, Unavailable, now
 from history.engine import Engine
-from history.envelope import Request, new_id, own_request
 from notifications import outbox, planning, runs, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.desk import Desk
 from notifications.erasures import Erasures
-from notifications.language import Language
+from notifications.links import PersonalLinks
 from notifications.mailboxes import ImapMailbox
 from notifications.mailer import FileMailer, Mailer
 from notifications.mime import Sender
 from notifications.pacing import Pacing
 from notifications.previewing import Previews
 from notifications.reactor import MailReactor
-from notifications.recipients import Recipient, load
 from notifications.returns import Returns
 from notifications.sending import Progress, SendingRun
 from notifications.signing import signers
 from notifications.smtp import SmtpMailer
 from notifications.ticker import Ticker
-from notifications.tokens import Purpose
 from projections.views import Reader
 
 log = logging.getLogger(__name__)
 
-CONSENT_WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
-REFUSAL_WORDING: Final = "This is my address, but send me no digest."
-WITHDRAWAL_WORDING: Final = "Stop these digests (link in a mail)."
 SAMPLE: Final = "preview"
 RESEND: Final = "resend"
 MAILBOX: Final = Actor("system", "mailbox")
@@ -96,25 +88,6 @@ class MailSettings(Protocol):
         """The domain that signs."""
 
 
-@dataclass(frozen=True)
-class Link:
-    """What a link in a mail stands for, and how the person it was sent to stands now."""
-
-    token: tokens.Token
-    person: Recipient
-
-    @property
-    def language(self) -> Language:
-        """The person's language."""
-        return Language(self.person.locale, self.person.time_zone)
-
-    @property
-    def outdated(self) -> bool:
-        """Whether the link is about an address that is no longer the person's."""
-        version = self.token.subject_version
-        return self.token.purpose is Purpose.CONFIRM and version is not None and version != self.person.email_version
-
-
 class Notifications:
     """All that is sent, of one store."""
 
@@ -132,6 +105,7 @@ class Notifications:
         self._ticker = Ticker(self.tick)
         self.desk = Desk(engine, reader, self.audience, self.plan, settings.mail_caps, clock)
         self.returns = Returns(engine, clock)
+        self.links = PersonalLinks(engine, clock)
         self.mailbox = ImapMailbox(settings.imap_url) if settings.imap_url else None
         self._reading = Ticker(self.read_mailbox)
         self.previews = Previews(engine, reader, self.mailer, self.sender, clock)
@@ -256,54 +230,6 @@ class Notifications:
             log.warning("Reports of mails wait: %s", error)
             return {}
 
-    # --- links in mails ---
-
-    def link(self, purpose: Purpose, secret: str) -> Link | None:
-        """Return what a link stands for; None where it is unknown, expired, or its person erased."""
-        with self._database.read() as connection:
-            token = tokens.find(connection, purpose, secret, self._clock())
-        person = load(self._engine.log, token.supporter) if token else None
-        return Link(token, person) if token and person and not person.erased else None
-
-    def confirm(self, secret: str, *, digest: bool = True) -> list[Request]:
-        """Return the commands that confirm an address, and that consent to the ``digest`` or not; none if all is so.
-
-        Raises Unknown (``mail_link.unknown``) where the link is unknown, expired, or about another address.
-        """
-        link = self.link(Purpose.CONFIRM, secret)
-        if link is None or link.outdated:
-            raise _unknown_link()
-        requests = []
-        who = str(link.person.supporter)
-        if not link.person.email_confirmed:
-            request = self._request(ConfirmEmail(supporter=who), who)
-            request.if_match = link.person.version  # the address must still be the one that was mailed
-            requests.append(request)
-        if digest != bool(link.person.consented):
-            wording = CONSENT_WORDING if digest else REFUSAL_WORDING
-            wish = RecordConsent(supporter=who, topic=DIGEST, granted=digest, wording=wording)
-            requests.append(self._request(wish, who))
-        return requests
-
-    def unsubscribe(self, secret: str) -> list[Request]:
-        """Return the command that withdraws consent to the digest; none where it is withdrawn already.
-
-        Raises Unknown (``mail_link.unknown``) where the link is unknown or expired.
-        """
-        link = self.link(Purpose.MAIL, secret)
-        if link is None:
-            raise _unknown_link()
-        if link.person.consented is False:
-            return []
-        who = str(link.person.supporter)
-        wish = RecordConsent(supporter=who, topic=DIGEST, granted=False, wording=WITHDRAWAL_WORDING)
-        return [self._request(wish, who)]
-
-    def _request(self, command: ConfirmEmail | RecordConsent, who: str) -> Request:
-        key = new_id()
-        context = Context(actor=Actor("supporter", who), at=self._clock(), command_id=key, correlation_id=key)
-        return own_request(command, context)
-
 
 def mailer_of(settings: MailSettings) -> Mailer:
     """Return the mailer of the settings; raise Invalid where the URL is none that mail can be sent by."""
@@ -315,7 +241,3 @@ def sender_of(settings: MailSettings) -> Sender:
     sender = Sender(settings.base_url, settings.mail_from, settings.bounce_address)
     domain = settings.dkim_domain or sender.address.rpartition("@")[2]
     return replace(sender, signers=signers(settings.dkim_keys, settings.dkim_selectors, domain))
-
-
-def _unknown_link() -> Unknown:
-    return Unknown("mail_link.unknown", "This link is not known here, or no longer good.")

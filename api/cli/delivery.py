@@ -1,9 +1,9 @@
 """``groundswell digest bounces`` and ``dkim``: what comes back of mails, and what the DNS must say of them."""
 
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -12,11 +12,11 @@ from api.cli import console
 from api.imports import CLI
 from api.settings import from_environment
 from domain.kernel import Invalid
-from notifications.mailboxes import ImapMailbox, in_file, in_pipe
+from notifications.mailboxes import in_file, in_pipe
+from notifications.returns import SUPPRESSED, UNREADABLE
 from notifications.service import sender_of
 
-PIPE = "-"
-UNREADABLE = "unreadable"
+PIPE: Final = "-"
 
 
 @click.command()
@@ -36,9 +36,10 @@ def bounces(*, source: str | None, imap: bool, recipient: str | None, as_json: b
     if recipient is not None and source != PIPE:
         raise Invalid("arguments.invalid", "--recipient goes with “-”, which brings one message.")
     with console.opened() as groundswell:
-        counts = _take(groundswell, _messages(groundswell, source), recipient)
+        messages = _messages(groundswell, source)
+        counts = groundswell.notifications.returns.take_all(messages, CLI, recipient, _say_unreadable)
     if as_json:
-        console.print_json({"read": counts.total() - counts["suppressed"], **dict(sorted(counts.items()))})
+        console.print_json({"read": counts.total() - counts[SUPPRESSED], **dict(sorted(counts.items()))})
     else:
         console.say(", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())) or "Nothing came back.")
     return console.FOUND_WRONG if counts[UNREADABLE] else console.DONE
@@ -46,28 +47,17 @@ def bounces(*, source: str | None, imap: bool, recipient: str | None, as_json: b
 
 def _messages(groundswell: Groundswell, source: str | None) -> Iterator[bytes]:
     if source is None:
-        url = groundswell.settings.imap_url
-        if url is None:
+        mailbox = groundswell.notifications.mailbox
+        if mailbox is None:
             raise Invalid(
-                "settings.imap_url", "GROUNDSWELL_IMAP_URL must say which mailbox: imaps://user:password@host."
+                "settings.imap_url", "GROUNDSWELL_IMAP_URL must say which: imaps://user:password@host/FOLDER."
             )
-        return ImapMailbox(url).messages()
+        return mailbox.messages()
     return in_pipe(sys.stdin.buffer) if source == PIPE else in_file(Path(source))
 
 
-def _take(groundswell: Groundswell, messages: Iterator[bytes], recipient: str | None) -> Counter[str]:
-    """Take each message, whatever the others are; count them by verdict, and the addresses that get no more mail."""
-    counts: Counter[str] = Counter()
-    for number, raw in enumerate(messages, 1):
-        try:
-            found = groundswell.notifications.returns.take(raw, CLI, recipient)
-        except Invalid as error:
-            counts[UNREADABLE] += 1
-            console.print_error(error.code, f"Message {number}: {error.message}")
-            continue
-        counts[found.verdict] += 1
-        counts["suppressed"] += found.suppressed
-    return counts
+def _say_unreadable(number: int, error: Invalid) -> None:
+    console.print_error(error.code, f"Message {number}: {error.message}")
 
 
 @click.command()

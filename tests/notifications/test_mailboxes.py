@@ -12,7 +12,9 @@ from notifications.mailboxes import ImapMailbox, in_file, in_pipe
 from notifications.reports import LARGEST
 from tests.support.certificates import Certificate
 from tests.support.imap import USER, ImapServer, running_imap
+from tests.support.mails import service
 from tests.support.returned import bounce
+from tests.support.store import Store
 
 ONE, TWO = bounce(uuid4()), bounce(uuid4(), "4.2.2")
 
@@ -164,3 +166,30 @@ def test_urls_that_are_none(url: str) -> None:
     with pytest.raises(Invalid) as refused:
         ImapMailbox(url)
     assert refused.value.code == "settings.imap_url"
+
+
+# --- the worker ---
+
+
+def test_the_worker_reads_the_mailbox_of_the_settings(
+    store: Store, tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    with running_imap([ONE, b"\xff", TWO], certificate, tls=True) as server:
+        url = f"imaps://bounces:pass%20word%25@localhost:{server.port}"
+        mails = service(store, tmp_path, imap_url=url)
+        assert mails.read_mailbox() == {"unmatched": 2, "unreadable": 1}
+        assert mails.read_mailbox() == {}
+    assert mails.read_mailbox() == {}  # where it is away it is asked again the next time
+    assert service(store, tmp_path).read_mailbox() == {}
+    with pytest.raises(Invalid):
+        service(store, tmp_path, imap_url="http://localhost")
+
+
+def test_the_worker_asks_while_it_works(store: Store, tmp_path: Path, certificate: Certificate) -> None:
+    with running_imap([], certificate, tls=True) as server:
+        mails = service(store, tmp_path, imap_url=f"imaps://bounces:x@localhost:{server.port}")
+        mails.start()
+        assert mails._reading._scheduler is not None  # noqa: SLF001
+        mails.stop()
+        assert mails._reading._scheduler is None  # noqa: SLF001

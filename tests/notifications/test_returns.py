@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from domain.kernel import Actor, Invalid
 from domain.mails import Mail
 from domain.supporters import Supporter
+from history.reading import Log
 from history.tables import events
 from notifications.outbox import State
 from notifications.recipients import Recipient, load
@@ -110,6 +111,37 @@ def test_a_report_about_an_address_of_before_says_nothing_of_the_present_one(sto
     assert returns.take(bounce(mail), BY) == Returned("bounced", mail, "5.1.1", suppressed=False)
     assert told(store) == [("mails.Bounced", "5.1.1")]
     assert anna(store).hindrance is None
+
+
+def test_an_address_that_is_changed_meanwhile_is_left_alone(
+    store: Store, returns: Returns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = sent(store)
+
+    def load_and_change(log: Log, supporter: UUID) -> Recipient | None:
+        found = load(log, supporter)
+        monkeypatch.undo()
+        store.run("supporters.amend", supporter="anna", email="new@example.org")
+        return found
+
+    monkeypatch.setattr("notifications.returns.load", load_and_change)
+    assert not returns.take(bounce(mail), BY).suppressed
+    assert anna(store).suppressed is None
+
+
+def test_a_supporter_who_changes_meanwhile_keeps_the_address(
+    store: Store, returns: Returns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mail = sent(store)
+
+    def load_and_change(log: Log, supporter: UUID) -> Recipient | None:
+        found = load(log, supporter)
+        monkeypatch.undo()
+        store.run("supporters.amend", supporter="anna", name="Another")
+        return found
+
+    monkeypatch.setattr("notifications.returns.load", load_and_change)
+    assert returns.take(bounce(mail), BY).suppressed
 
 
 def test_a_report_about_somebody_erased_is_counted(store: Store, returns: Returns) -> None:
