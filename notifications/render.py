@@ -46,7 +46,6 @@ def letter(digest: Digest, content: Content, links: Links | None, period: str) -
 def values_of(content: Content, links: Links, most: int) -> dict[str, Any]:
     """Return what the templates of a digest put in, of each subject at most so many items."""
     language = content.language
-    to_the_right = language.direction == "ltr"
     return {
         "language": language,
         "subject": content.subject,
@@ -57,8 +56,7 @@ def values_of(content: Content, links: Links, most: int) -> dict[str, Any]:
         "base_url": links.base_url,
         "links": links,
         "words": {"now": language.say(NOW), "change": language.say(CHANGE)},
-        "start": "left" if to_the_right else "right",
-        "end": "right" if to_the_right else "left",
+        "start": "left" if language.direction == "ltr" else "right",
     }
 
 
