@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from html import unescape
 from pathlib import Path
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain.kernel import Invalid
+from domain.supporters import check_email
 from notifications.digest import Image, one_line
 from notifications.mime import ALTERNATIVE, RELATED, Letter, Sender, build, mailable
 
@@ -157,6 +159,22 @@ def test_only_what_stands_before_the_at_needs_a_server_that_knows_more_than_asci
     assert mailable("jörg@exämple.org") == "jörg@exämple.org"
     assert mailable(f"a@{'ä' * 80}.org") == f"a@{'ä' * 80}.org"  # no domain has such a name
     assert b"\r\nTo: jorg@xn--exmple-cua.org\r\n" in made("Olá", to="jorg@exämple.org")
+
+
+def test_every_address_stands_in_its_header_as_it_is(shared_data: Path) -> None:
+    """Those of the addresses of isemail that are not refused before anything is mailed to them."""
+    file = (shared_data / "import-torture" / "email-isemail" / "tests.xml").read_text()
+    good = 0
+    for given_address in re.findall(r"<address>([^<]*)</address>", file):
+        try:
+            address = check_email(unescape(given_address))
+        except Invalid:
+            continue
+        header = parsed(made("x", to=address))["To"]
+        assert [one.addr_spec for one in header.addresses] == [mailable(address)]
+        assert not header.defects
+        good += 1
+    assert good > 15
 
 
 @pytest.mark.parametrize(
