@@ -1,7 +1,7 @@
 """Leaderboards: the score ledger, the totals of every board, and the questions they answer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import count
@@ -24,9 +24,10 @@ from projections.boards_as_of import BoardsAsOf
 from projections.booking import Booking
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
-from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, at_once, recalled
+from projections.ledger import DEFAULT_RULES, Entry, Rules, Scorer, at_once
 from projections.pages import Pages
 from projections.projection import Json, Projection, on
+from projections.recall import Recall
 from projections.rescoring import score_anew
 from projections.totals import Totals
 
@@ -38,9 +39,6 @@ SCORING: Final[tuple[type[Event], ...]] = tuple(
 )
 Whereto = tuple[UUID, UUID | None, tuple[UUID, ...], UUID | None, date]
 """Supporter, campaign, chapters, partnership and day: points of the same are counted together."""
-
-PERSONS: Final = 200
-"""How many supporters are scored anew at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,9 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         happenings = list(Circumstances(self.circumstances, changes, facts).happenings(facts))
         taking = [happening for happening in happenings if happening.topic in TAKES_BACK]
         scorer = Scorer(self._rules_for(facts[0], changes.connection), {each.stream for each in taking})
-        self._recall(scorer, happenings, changes.connection)
+        standing = Recall(changes.connection, self.entries, self.standing_at(changes.connection))
+        standing.given(scorer, taking)
+        standing.days(scorer, happenings)
         ledger = Booking(changes.connection, self.entries, self.teams)
         if changes.bulk:
             losing = {each.supporter for each in taking}
@@ -183,39 +183,6 @@ class Leaderboards(Projection, name="leaderboards", version=2):
     def _rules_for(self, fact: Fact, connection: Connection) -> Rules:
         """Return the rules that score a fact: those in force then, or published later for all history."""
         return self.rules_in_force(connection, max(fact.position, self.since(connection)))
-
-    def _recall(self, scorer: Scorer, happenings: Sequence[Happening], connection: Connection) -> None:
-        """Fetch what the streams gave whose points are taken back, and how many points capped days already have."""
-        taken = [happening for happening in happenings if happening.topic in TAKES_BACK]
-        for start in range(0, len(taken), PERSONS):
-            ended = taken[start : start + PERSONS]
-            these = self.entries.c.stream.in_({happening.stream for happening in ended})
-            rows = self._standing(connection, {happening.supporter for happening in ended}, these)
-            scorer.given.update(recalled(rows))
-        if scorer.rules.daily_cap is not None and happenings:
-            entry, days = self.entries.c, [happening.day for happening in happenings]
-            persons, between = (
-                {happening.supporter for happening in happenings},
-                entry.day.between(min(days), max(days)),
-            )
-            columns = (entry.supporter, entry.day, entry.points)
-            for row in self._standing(connection, persons, between, columns=columns):
-                key = (row.supporter, row.day)
-                scorer.days[key] = scorer.days.get(key, 0) + row.points
-
-    def _standing(
-        self,
-        connection: Connection,
-        supporters: set[UUID],
-        *where: sa.ColumnElement[bool],
-        columns: Sequence[sa.Column[Any]] = (),
-    ) -> Iterator[Any]:
-        table, ordered = self.entries, sorted(supporters)
-        query = sa.select(*(columns or table.c)).where(self.standing_at(connection), table.c.points != 0, *where)
-        if not columns:
-            query = query.order_by(table.c.position, table.c.number)
-        for start in range(0, len(ordered), PERSONS):
-            yield from connection.execute(query.where(table.c.supporter.in_(ordered[start : start + PERSONS])))
 
     def _placed(self, entries: Sequence[Entry], connection: Connection) -> Sequence[Entry]:
         """Place an event that was parked, while newer rules scored all history anew, among what these scored."""
