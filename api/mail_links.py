@@ -1,27 +1,40 @@
 """The pages behind the links in mails: GET shows a button, POST acts, for scanners follow links and press nothing."""
 
+import contextlib
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse
 
 from api.bootstrap import Groundswell
 from api.common import Store
+from api.limits import Limiter
 from api.pages.rendering import page
 from api.receipts import own_pledges
-from domain.kernel import Unknown
-from history.envelope import Request
+from domain.kernel import Refusal
+from history.envelope import Request as CommandRequest
 from notifications.language import Language, mark
-from notifications.service import Link
+from notifications.links import Link
 from notifications.tokens import Purpose
 
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
-
 ATTEMPTS: Final = 3
-"""How often a confirmation is decided anew where the supporter changed meanwhile."""
+"""How often what a person pressed is decided anew where the supporter changed meanwhile."""
+
+PER_CLIENT: Final = Limiter(300, 600)
 
 PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 """The address of these pages is a secret of the person's."""
+
+
+def limited(request: Request) -> None:
+    """Count a request of a client; raise TooMany."""
+    PER_CLIENT.take(request.client.host if request.client else "")
+
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse, dependencies=[Depends(limited)])
+one_click = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+"""What mail providers press for many people, each time from the same few addresses."""
 
 
 def shown(template: str, language: Language, **values: Any) -> HTMLResponse:  # noqa: ANN401 - as page takes them
@@ -33,10 +46,22 @@ def shown(template: str, language: Language, **values: Any) -> HTMLResponse:  # 
 
 def known(store: Groundswell, purpose: Purpose, token: str) -> Link:
     """Return what a link stands for; raise Unknown."""
-    link = store.notifications.link(purpose, token)
-    if link is None or link.outdated:
-        raise Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
-    return link
+    return store.notifications.links.own(token, purpose)
+
+
+def act(store: Groundswell, asked: Callable[[], list[CommandRequest]]) -> bool:
+    """Do what a person asks for, anew where they changed meanwhile; tell whether there was anything to do.
+
+    Raises the refusal of the last attempt.
+    """
+    refusals: list[Refusal] = []
+    for _ in range(ATTEMPTS):
+        requests = asked()
+        answers = store.engine.write(requests)
+        refusals = [answer.error for answer in answers if isinstance(answer.error, Refusal)]
+        if not refusals:
+            return bool(requests)
+    raise refusals[0]
 
 
 @router.get("/confirm/{token}")
@@ -50,10 +75,7 @@ def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> 
     """Confirm the address, and consent to the digest or not, as the button that was pressed says."""
     language = known(store, Purpose.CONFIRM, token).language
     wanted = digest == "yes"
-    for attempt in range(ATTEMPTS):
-        requests = store.notifications.confirm(token, digest=wanted)
-        if decided(store, requests, last=attempt == ATTEMPTS - 1):
-            break
+    act(store, lambda: store.notifications.links.confirm(token, digest=wanted))
     said = mark("Thank you. The first digest comes when there is something to tell.")
     if not wanted:
         said = mark("Thank you. We send you no digest.")
@@ -61,31 +83,26 @@ def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> 
     return shown("done", language, heading=heading, said=language.say(said), token=token)
 
 
-def decided(store: Groundswell, requests: list[Request], *, last: bool) -> bool:
-    """Have the commands decided; tell whether they were, raise the refusal where it is the last attempt."""
-    for answer in store.engine.write(requests):
-        if answer.error is not None:
-            if last:
-                raise answer.error
-            return False
-    return True
-
-
 @router.get("/unsubscribe/{token}")
 def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Ask whether the digests shall stop."""
-    return shown("unsubscribe", known(store, Purpose.MAIL, token).language, token=token)
+    link = store.notifications.links.find(token, Purpose.MAIL)
+    return shown("unsubscribe", link.language if link else Language(None), token=token if link else None)
 
 
-@router.post("/unsubscribe/{token}")
+@one_click.post("/unsubscribe/{token:path}")
 def unsubscribe(store: Store, token: str) -> HTMLResponse:
-    """Stop the digests: by the button, or by a mail program's one click (RFC 8058), which is always answered 200."""
-    link = store.notifications.link(Purpose.MAIL, token)
+    """Stop the digests: by the button, or by a mail program's one click (RFC 8058 §3.2).
+
+    It needs no cookie, reads no body, and is answered 200 for whatever link: who is known is nobody else's business.
+    """
+    link = store.notifications.links.find(token, Purpose.MAIL)
     language = link.language if link else Language(None)
-    if link is not None:
-        decided(store, store.notifications.unsubscribe(token), last=True)
+    with contextlib.suppress(Refusal):  # erased meanwhile: no mail goes out either
+        act(store, lambda: store.notifications.links.unsubscribe(token))
     heading, said = language.say("The digests have stopped"), language.say("You will get no more of them.")
-    return shown("done", language, heading=heading, said=said, token=token if link else None)
+    own = token if link and not link.outdated else None
+    return shown("done", language, heading=heading, said=said, token=own, preferences=own)
 
 
 @router.get("/receipts/{token}")
@@ -94,7 +111,5 @@ def receipts(store: Store, token: str) -> HTMLResponse:
 
     Nobody else is shown this: who has pledged is not for others to ask, and a form takes any address.
     """
-    link = store.notifications.link(Purpose.CONFIRM, token) or store.notifications.link(Purpose.MAIL, token)
-    if link is None or link.outdated:
-        raise Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
+    link = store.notifications.links.own(token, *Purpose)
     return shown("receipts", link.language, pledges=own_pledges(store, link.person.supporter, link.language))

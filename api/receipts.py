@@ -27,6 +27,7 @@ from notifications.movement import Movement
 from notifications.surroundings import Surroundings
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
+from projections.views import Views
 
 router = APIRouter(tags=["pledges"])
 
@@ -50,12 +51,17 @@ def promised(connection: Connection, pledges: Collection[UUID]) -> dict[UUID, in
     return {stream: position for stream, position in connection.execute(query)}  # noqa: C416 - rows, not pairs
 
 
+def surroundings(store: Groundswell, views: Views) -> Surroundings:
+    """Return what campaigns are called, as of the read models that are open."""
+    movement = Movement(store.engine.log, views.position, views.position)
+    return Surroundings(views, store.engine.log, movement, store.settings.base_url)
+
+
 def own_pledges(store: Groundswell, supporter: UUID, language: Language) -> list[OwnPledge]:
     """Return a supporter's pledges, the newest first, in words of the language where there are any."""
     with store.reader.open([Pledges, Campaigns]) as views:
         rows = views[Pledges].of_supporter(views.connection, supporter)
-        movement = Movement(store.engine.log, views.position, views.position)
-        shared = Surroundings(views, store.engine.log, movement, store.settings.base_url)
+        shared = surroundings(store, views)
         with store.engine.database.read() as connection:
             positions = promised(connection, [row.id for row in rows])
         return [

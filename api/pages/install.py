@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from api import mail_links, mail_view
+from api import mail_links, mail_view, preferences
 from api.pages import boards, campaigns, history_diff, mail, preview, reference, scoring, signin, staff, timeline
 from api.pages.rendering import HERE, problem_page
 
@@ -24,6 +24,7 @@ MODULES: Final = (
     signin,
     mail_links,
     mail_view,
+    preferences,
     reference,
 )
 
@@ -34,6 +35,7 @@ def install(app: FastAPI) -> None:
     """Add the pages; call it after the problem documents were installed."""
     for module in MODULES:
         app.include_router(module.router)
+    app.include_router(mail_links.one_click)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     for kind, handler in list(app.exception_handlers.items()):
         app.exception_handlers[kind] = for_people(handler)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def test_confirming_by_the_mailed_link(groundswell: Groundswell, client: TestCli
         page = client.get(link)
         assert page.status_code == 200
         assert "<form" in page.text
-    assert '<html lang="es">' in page.text
+    assert '<html lang="es" dir="ltr">' in page.text
     assert "Confirma tu dirección" in page.text
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert page.headers["Cache-Control"] == "no-store"
