@@ -7,6 +7,7 @@ from pathlib import Path
 from benchmarks import (
     append,
     boards,
+    digests,
     freshness,
     importing,
     lone,
@@ -33,8 +34,13 @@ BENCHMARKS = {
     "past": past.run,
     "freshness": freshness.run,
     "stampede": stampede.run,
+    "digests": digests.run,
 }
-ONLY_IF_NAMED = {"memory-postgresql": memory.run_postgresql, "rebuild-longest": rebuilding.run_longest}
+ONLY_IF_NAMED = {
+    "memory-postgresql": memory.run_postgresql,
+    "rebuild-longest": rebuilding.run_longest,
+    "digests-memory": digests.run_longest,
+}
 """What takes too long to be run every time."""
 
 
