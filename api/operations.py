@@ -242,8 +242,9 @@ def _of_mails(store: Groundswell) -> Iterator[str]:
     for name, text, value in (
         ("waiting", "Mails that wait for their turn or for another attempt.", found.waiting.waiting),
         ("deferred", "Mails of these that wait for another attempt.", found.waiting.deferred),
-        ("oldest_seconds", "How long ago the oldest of these fell due.", found.oldest_seconds),
+        ("oldest_seconds", "How long the oldest of these has waited.", found.oldest_seconds),
         ("unknown", "Mails that are held because nobody knows whether they went out.", found.unknown),
+        ("due", "Digests that are due and not planned yet, which a worker does each minute.", found.due),
         ("held", "Digests that are due and more than a worker may send unasked.", found.held),
         ("halted", "Whether all mails are halted.", +found.halted),
     ):

@@ -62,6 +62,8 @@ class Gauges:
     waiting: Waiting
     oldest_seconds: float
     unknown: int
+    due: int
+    """How many digests are due and not planned yet."""
     held: int
     halted: bool
 
@@ -110,7 +112,7 @@ class Desk:
     def gauges(self) -> Gauges:
         """Return the same in numbers, without what takes long to count."""
         moment = self._clock()
-        capped = cap(self._caps, MailRole.WORK) is not None
+        audience = self._audience(moment)
         with self._database.read() as connection:
             waiting = standing.waiting(connection)
             return Gauges(
@@ -118,7 +120,8 @@ class Desk:
                 waiting=waiting,
                 oldest_seconds=max(0.0, (moment - waiting.oldest).total_seconds()) if waiting.oldest else 0.0,
                 unknown=standing.count_unsettled(connection),
-                held=self._held(self._audience(moment)) if capped else 0,
+                due=audience.new,
+                held=self._held(audience),
                 halted=switch.halted(connection),
             )
 

@@ -52,7 +52,7 @@ class Waiting:
     deferred: int = 0
     under_way: int = 0
     oldest: datetime | None = None
-    """When the first of what waits fell due."""
+    """Since when the first of these has waited."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def outcomes(connection: Connection, since: datetime | None = None) -> Outcomes:
 def waiting(connection: Connection) -> Waiting:
     """Count what is yet to be sent."""
     query = (
-        sa.select(outbox.c.state, sa.func.count().label("number"), sa.func.min(outbox.c.due_at).label("oldest"))
+        sa.select(outbox.c.state, sa.func.count().label("number"), sa.func.min(outbox.c.planned_at).label("oldest"))
         .where(outbox.c.state.in_((*WAITING, *UNDER_WAY)))
         .group_by(outbox.c.state)
     )

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from api.bootstrap import Groundswell, open_groundswell
 from api.settings import Settings, from_environment
@@ -102,8 +103,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, tit
     for column in columns:
         table.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    console().print(table, markup=False)
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console().print(table)
 
 
 def _cell(value: object) -> str:
@@ -111,7 +112,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value).replace("[", r"\[")
+    return str(value)
 
 
 def minute(moment: datetime | None) -> str | None:

@@ -62,7 +62,7 @@ def _check(found: Audience, limit: int | None, named: int | None) -> None:
 def described(found: Audience) -> str:
     """Say of how many digests an audience is, and why they would go out."""
     parts = [f"{count:,} {frequency}" for frequency, count in found.due.items()]
-    parts += [f"{found.waiting:,} waiting for another attempt"] if found.waiting else []
+    parts += [f"{found.waiting:,} that wait"] if found.waiting else []
     return f"{counted(found.size, 'digest')} ({', '.join(parts)})" if parts else "no digest"
 
 

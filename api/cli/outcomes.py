@@ -1,7 +1,7 @@
 """``groundswell digest status`` and ``unknown``: what became of mails, and what a person must decide."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -60,15 +60,16 @@ def _sentences(found: Status) -> Sequence[str]:
             f"{counted(found.held, 'digest')} held: due, and more than a worker may send unasked. "
             f"“groundswell digest run --audience {found.audience.size}” sends them."
         )
-    elif found.audience.size:
-        said.append(f"Due now: {described(found.audience)}.")
+    elif found.audience.new:
+        due = described(replace(found.audience, waiting=0))
+        said.append(f"Due and not planned yet: {due}; a running “groundswell up” or “work” does that each minute.")
     if found.next_due:
         said.append(f"The next digest falls due {console.minute(found.next_due)} UTC.")
     if found.waiting.waiting:
         oldest = console.minute(found.waiting.oldest)
         said.append(
             f"Waiting: {counted(found.waiting.waiting, 'mail')}, of which {found.waiting.deferred:,} for another "
-            f"attempt; the oldest fell due {oldest} UTC."
+            f"attempt; the oldest since {oldest} UTC."
         )
     if found.waiting.under_way:
         said.append(f"Under way: {counted(found.waiting.under_way, 'mail')}.")

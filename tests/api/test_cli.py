@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import COMMANDS, _LogFile, accounts
+from api.cli import COMMANDS, _LogFile, accounts, console
 from tests.support.cli import ROOT, Cli, line, write_lines
 
 
@@ -96,6 +96,12 @@ def test_a_process_that_logs_elsewhere_does_not_name_the_file(
     assert (ran.status, ran.code) == (2, "internal.error")
     assert "details are above" in ran.err
     assert not (tmp_path / "var" / "groundswell.log").exists()
+
+
+def test_tables_show_what_is_in_them_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    said = r"[Errno 111] :smile: [b]bold[/b] [/x] \[y]"
+    console.print_table(("what",), [(said,)])
+    assert said in capsys.readouterr().out
 
 
 def test_a_reader_who_has_seen_enough_is_no_error(cli: Cli, tmp_path: Path) -> None:
