@@ -163,16 +163,18 @@ def test_only_what_stands_before_the_at_needs_a_server_that_knows_more_than_asci
 
 def test_every_address_stands_in_its_header_as_it_is(shared_data: Path) -> None:
     """Those of the addresses of isemail that are not refused before anything is mailed to them."""
-    file = (shared_data / "import-torture" / "email-isemail" / "tests.xml").read_text()
+    pictured = (shared_data / "import-torture" / "email-isemail" / "tests.xml").read_text()
+    file = re.sub("[\u2400-\u241f]", lambda found: chr(ord(found[0]) - 0x2400), pictured)
     good = 0
     for given_address in re.findall(r"<address>([^<]*)</address>", file):
         try:
             address = check_email(unescape(given_address))
         except Invalid:
             continue
-        header = parsed(made("x", to=address))["To"]
-        assert [one.addr_spec for one in header.addresses] == [mailable(address)]
-        assert not header.defects
+        raw, written = made("x", to=address), mailable(address)
+        assert f"\r\nTo: {written}\r\n".encode() in raw
+        if written.isascii():
+            assert [one.addr_spec for one in parsed(raw)["To"].addresses] == [written]
         good += 1
     assert good > 15
 
