@@ -15,7 +15,7 @@ from api.receipts import own_pledges
 from domain.kernel import Refusal
 from history.envelope import Request as CommandRequest
 from notifications.language import Language, mark
-from notifications.links import Link
+from notifications.links import Link, unknown
 from notifications.tokens import Purpose
 
 ATTEMPTS: Final = 3
@@ -83,25 +83,31 @@ def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> 
     return shown("done", language, heading=heading, said=language.say(said), token=token)
 
 
-@router.get("/unsubscribe/{token}")
+@router.get("/unsubscribe/{token:path}")
 def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Ask whether the digests shall stop."""
     link = store.notifications.links.find(token, Purpose.MAIL)
-    return shown("unsubscribe", link.language if link else Language(None), token=token if link else None)
+    if link is None:
+        raise unknown()
+    return shown("unsubscribe", link.language, token=None if link.outdated else token)
 
 
 @one_click.post("/unsubscribe/{token:path}")
 def unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Stop the digests: by the button, or by a mail program's one click (RFC 8058 §3.2).
 
-    It needs no cookie, reads no body, and is answered 200 for whatever link: who is known is nobody else's business.
+    It needs no cookie, reads no body, and is answered 200 for whatever link.
     """
     link = store.notifications.links.find(token, Purpose.MAIL)
-    language = link.language if link else Language(None)
+    if link is None:
+        language = Language(None)
+        said = language.say("Where digests still come, the link in the newest of them stops them.")
+        return shown("done", language, heading=language.say("This link is no longer good"), said=said, token=None)
+    language = link.language
     with contextlib.suppress(Refusal):  # erased meanwhile: no mail goes out either
         act(store, lambda: store.notifications.links.unsubscribe(token))
     heading, said = language.say("The digests have stopped"), language.say("You will get no more of them.")
-    own = token if link and not link.outdated else None
+    own = None if link.outdated else token
     return shown("done", language, heading=heading, said=said, token=own, preferences=own)
 
 

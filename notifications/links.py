@@ -63,7 +63,7 @@ class PersonalLinks:
         """
         link = self.find(secret, *purposes)
         if link is None or link.outdated:
-            raise Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
+            raise unknown()
         return link
 
     def confirm(self, secret: str, *, digest: bool = True) -> list[Request]:
@@ -121,6 +121,11 @@ class PersonalLinks:
         if requests:
             requests[0].if_match = person.version
         return requests
+
+
+def unknown() -> Unknown:
+    """Return what is said of a link that stands for nothing (any more)."""
+    return Unknown("mail_link.unknown", "This link is not known here, or no longer good.")
 
 
 def _consent(person: Recipient, wording: str, *, granted: bool) -> RecordConsent:

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from api.app import create_app
 from api.bootstrap import Groundswell, open_groundswell
+from api.limits import Limiter
 from api.settings import Settings
 from domain.kernel import Actor, identify, now
 from history.envelope import Envelope, new_id
@@ -153,13 +155,71 @@ def test_one_click_needs_no_cookie_and_is_always_answered(groundswell: Groundswe
     assert person(groundswell).consented is False
 
 
+@pytest.mark.parametrize(
+    "path", ["nonsense", "x" * 5_000, "", "a/b", "a%2Fb/", "%00", "%FF%FE", "%0A", "a?b=%FF", "%E2%80%AE"]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"data": {"List-Unsubscribe": "One-Click"}},
+        {"files": {"List-Unsubscribe": (None, "One-Click")}},
+        {"json": {"List-Unsubscribe": 1}},
+        {"content": b"\xff\x00", "headers": {"Content-Type": "multipart/form-data"}},
+        {"content": b"{", "headers": {"Content-Type": "application/json; charset=nonsense"}},
+    ],
+)
+def test_one_click_is_answered_200_for_whatever_link_and_body(
+    client: TestClient, path: str, body: dict[str, Any]
+) -> None:
+    answer = client.post(f"/unsubscribe/{path}", **body)
+    assert answer.status_code == 200
+    assert "This link is no longer good" in answer.text
+    assert client.get(f"/unsubscribe/{path}").status_code == 404
+
+
+@pytest.mark.parametrize("body", [{}, {"content": b"\xff", "headers": {"Content-Type": "text/plain"}}])
+def test_one_click_reads_no_body(groundswell: Groundswell, client: TestClient, body: dict[str, Any]) -> None:
+    register(groundswell)
+    run(groundswell, "supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
+    assert client.post(f"/unsubscribe/{token(groundswell, Purpose.MAIL)}", **body).status_code == 200
+    assert person(groundswell).consented is False
+
+
+def test_a_link_mailed_to_an_earlier_address_still_unsubscribes_but_shows_nothing(
+    groundswell: Groundswell, client: TestClient
+) -> None:
+    register(groundswell)
+    run(groundswell, "supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
+    secret = token(groundswell, Purpose.MAIL)
+    run(groundswell, "supporters.amend", supporter="anna", email="other@example.org")
+    assert secret not in client.get(f"/unsubscribe/{secret}").text
+    assert secret not in client.post(f"/unsubscribe/{secret}").text
+    assert person(groundswell).consented is False
+    assert client.get(f"/preferences/{secret}").status_code == 404
+    assert client.post(f"/preferences/{secret}/again").status_code == 404
+    assert person(groundswell).consented is False
+
+
+def test_a_client_that_asks_without_end_is_asked_to_wait_but_one_click_is_not(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.mail_links.PER_CLIENT", Limiter(2, 60))
+    assert [client.get("/confirm/nonsense").status_code for _ in range(3)] == [404, 404, 429]
+    assert [client.post("/unsubscribe/nonsense").status_code for _ in range(4)] == [200] * 4
+    assert client.get("/preferences/nonsense").status_code == 429
+
+
 def test_an_erased_persons_links_are_good_for_nothing(groundswell: Groundswell, client: TestClient) -> None:
     register(groundswell)
     confirm, stop = token(groundswell, Purpose.CONFIRM), token(groundswell, Purpose.MAIL)
     envelope = Envelope(id=new_id(), command="supporters.erase", reason="Asked.", data={"supporter": "anna"})
     groundswell.engine.write([groundswell.engine.catalogue.request(envelope, Actor("staff", "test"))])
     assert client.get(f"/confirm/{confirm}").status_code == 404
+    assert client.get(f"/preferences/{stop}").status_code == 404
+    assert client.post(f"/preferences/{stop}/again").status_code == 404
     assert client.post(f"/unsubscribe/{stop}").status_code == 200
+    assert person(groundswell).erased
 
 
 def test_the_worker_ticks(groundswell: Groundswell) -> None:
