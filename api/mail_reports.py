@@ -45,9 +45,10 @@ Arrived = Annotated[
 class ReturnedMail(BaseModel):
     """What became of a report.
 
-    ``verdict`` is ``bounced`` (the address takes no mail), ``undelivered`` (given up for now), ``complained``,
-    ``delayed``, ``ignored`` (it says nothing of that kind) or ``unmatched`` (it is about no mail of ours); ``cause`` a
-    code or a word; ``suppressed`` whether the address gets no more mail.
+    ``verdict`` is ``bounced`` (the address takes no mail), ``undelivered`` (given up for now), ``blocked`` (by a server
+    that takes nothing of ours, or not this), ``complained``, ``delayed``, ``ignored`` (it says nothing of that kind) or
+    ``unmatched`` (it is about no mail of ours); ``cause`` a code or a word; ``suppressed`` whether the address gets no
+    more mail.
     """
 
     verdict: str

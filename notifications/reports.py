@@ -28,9 +28,10 @@ _TOKEN: Final = re.compile(r"[+-]([0-9a-f]{32})@", re.IGNORECASE)
 _MESSAGE_ID: Final = re.compile(r"<[^<>\s]{1,900}>")
 _STATUS: Final = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?!\.?\d)")
 _REPLY: Final = re.compile(r"(?<![\d.])([45])\d\d(?=[ -])")
-_NOT_THE_ADDRESS: Final = re.compile(r"5\.(?:1\.[78]|2\.[234]|4\.6|[367]\.\d+)")
-"""Failures for good that are not the address's: the sender's own address, a full box, a loop, the server, the content,
-a policy (RFC 3463 §3)."""
+_BLOCKED: Final = re.compile(r"5\.1\.[78]|5\.3\.\d+|[45]\.[67]\.\d+")
+"""Failures (RFC 3463 §3) that are ours or the server's: our own address, its system, what we send, its policy."""
+_FOR_NOW: Final = re.compile(r"5\.2\.[234]|5\.4\.6")
+"""Failures that are called permanent, and pass: a full box, a message too long for it, a list, a loop."""
 _NO_COMPLAINT: Final = frozenset({"not-spam", "auth-failure", "dmarc"})
 
 
@@ -41,6 +42,8 @@ class Verdict(StrEnum):
     """The address takes no mail, for good."""
     UNDELIVERED = "undelivered"
     """The mail was given up; another may arrive."""
+    BLOCKED = "blocked"
+    """The server takes nothing of ours, or not this; it says nothing of the address."""
     DELAYED = "delayed"
     COMPLAINED = "complained"
     IGNORED = "ignored"
@@ -101,7 +104,7 @@ def _verdict(message: Message, parts: list[Message]) -> tuple[Verdict, str | Non
 def _delivery(blocks: list[Message]) -> tuple[Verdict, str | None]:
     """Read a delivery status (RFC 3464 §2.3); of several recipients the worst counts, for a mail of ours has one."""
     found = [_recipient(block) for block in blocks if block["Action"]]
-    order = (Verdict.BOUNCED, Verdict.UNDELIVERED, Verdict.DELAYED)
+    order = (Verdict.BOUNCED, Verdict.UNDELIVERED, Verdict.BLOCKED, Verdict.DELAYED)
     return min(found, key=lambda one: order.index(one[0]) if one[0] in order else len(order), default=_NOTHING)
 
 
@@ -121,8 +124,12 @@ def _recipient(block: Message) -> tuple[Verdict, str | None]:
 
 
 def _failed(status: str | None) -> tuple[Verdict, str | None]:
-    hard = status is not None and status.startswith("5.") and not _NOT_THE_ADDRESS.fullmatch(status)
-    return (Verdict.BOUNCED if hard else Verdict.UNDELIVERED), status or "unknown"
+    if status is None:
+        return Verdict.UNDELIVERED, "unknown"
+    if _BLOCKED.fullmatch(status):
+        return Verdict.BLOCKED, status
+    hard = status.startswith("5.") and not _FOR_NOW.fullmatch(status)
+    return (Verdict.BOUNCED if hard else Verdict.UNDELIVERED), status
 
 
 def _feedback(blocks: list[Message]) -> tuple[Verdict, str | None]:

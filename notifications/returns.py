@@ -35,9 +35,12 @@ UNMATCHED: Final = "unmatched"
 UNREADABLE: Final = "unreadable"
 SUPPRESSED: Final = "suppressed"
 
+ENDS: Final = (Verdict.BOUNCED, Verdict.COMPLAINED)
+"""What ends mail to an address at once."""
+
 _LOOKED_BACK: Final = 100
 _OURS: Final = re.compile(r"<([0-9a-f]{32})@.*>")
-_WEIGHT: Final = {Verdict.UNDELIVERED: 1, Verdict.BOUNCED: 2, Verdict.COMPLAINED: 3}
+_WEIGHT: Final = {Verdict.BLOCKED: 1, Verdict.UNDELIVERED: 2, Verdict.BOUNCED: 3, Verdict.COMPLAINED: 4}
 """Of several reports about a mail the weightiest stays."""
 
 
@@ -103,7 +106,7 @@ class Returns:
     def _follow(self, row: Any, verdict: Verdict, cause: str | None, actor: Actor) -> Returned:  # noqa: ANN401 - of the outbox
         with self._database.write() as connection:
             _note(connection, row, verdict)
-            dead = verdict is not Verdict.UNDELIVERED or _given_up(connection, row)
+            dead = verdict in ENDS or (verdict is Verdict.UNDELIVERED and _given_up(connection, row))
         self._engine.write([self._request(_record(row, verdict, cause), f"returned:{row.id}:{verdict}", actor, cause)])
         suppressed = dead and self._suppress(row, verdict, cause, actor)
         return Returned(verdict, row.id, cause, suppressed)
@@ -151,15 +154,19 @@ def _note(connection: Connection, row: Any, verdict: Verdict) -> None:  # noqa: 
 
 
 def _given_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401
-    """Tell whether this mail is the last of several in a row to its address that were all given up."""
+    """Tell whether this mail is the last of several in a row to its address that were all given up.
+
+    One that was blocked does not count: where a server takes nothing of ours, no address of it is dead for that.
+    """
     same = outbox.c.supporter == row.supporter, outbox.c.subject_version == row.subject_version
     sent = outbox.c.state.in_((*SENT, State.TRANSMITTING)), outbox.c.due_at <= row.due_at
     query = sa.select(outbox.c.returned, outbox.c.due_at).where(*same, *sent).order_by(outbox.c.due_at.desc())
     times = []
     for returned, due_at in connection.execute(query.limit(_LOOKED_BACK)):
-        if returned != Verdict.UNDELIVERED:
+        if returned == Verdict.UNDELIVERED:
+            times.append(due_at)
+        elif returned != Verdict.BLOCKED:
             break
-        times.append(due_at)
     return len(times) >= IN_A_ROW and times[0] - times[-1] >= DAYS
 
 

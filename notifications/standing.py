@@ -33,6 +33,8 @@ class Outcomes:
     bounced: int = 0
     undelivered: int = 0
     """Given up by a server on its way, for now; another mail may arrive."""
+    blocked: int = 0
+    """Refused by a server that takes nothing of ours, or not this; no fault of the address."""
     complained: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     """Of those suppressed, by reason."""

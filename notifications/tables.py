@@ -40,7 +40,7 @@ outbox: Final = Table(
 """One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
 ``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the
 version of the supporter's stream that set the address to be confirmed; ``returned`` is what came back of one
-that was sent: ``bounced``, ``undelivered`` (for now) or ``complained``."""
+that was sent: ``bounced``, ``undelivered`` (for now), ``blocked`` or ``complained``."""
 
 mail_outcomes: Final = Table(
     "mail_outcomes",

@@ -20,6 +20,7 @@ OUTCOMES: Final = {
     "accepted": "sent",
     "bounced": "  of these bounced",
     "undelivered": "  of these given up by a server",
+    "blocked": "  of these blocked by a server",
     "complained": "  of these complained about",
     "refused": "refused",
     "unknown": "unknown",

@@ -35,6 +35,7 @@ OUTCOMES: Final = (
     ("accepted", "Sent"),
     ("bounced", "of these bounced"),
     ("undelivered", "of these given up by a server"),
+    ("blocked", "of these blocked by a server"),
     ("complained", "of these complained about"),
     ("refused", "Refused"),
     ("unknown", "Unknown"),

@@ -224,6 +224,17 @@ def test_one_that_arrived_ends_the_row(store: Store, returns: Returns) -> None:
     assert give_up(store, returns, 14) == [True]
 
 
+def test_a_server_that_blocks_us_kills_no_address(store: Store, returns: Returns) -> None:
+    blocked = [sent(store, MONDAY + timedelta(days=day)) for day in (0, 10, 20, 30)]
+    for mail in blocked:
+        assert returns.take(bounce(mail, "5.7.1"), BY) == Returned("blocked", mail, "5.7.1", suppressed=False)
+    assert told(store) == [("mails.Bounced", "5.7.1")] * 4
+    assert give_up(store, returns, 31, 35) == [False, False]
+    blocked = [sent(store, MONDAY + timedelta(days=36))]
+    returns.take(bounce(blocked[0], "5.7.1"), BY)
+    assert give_up(store, returns, 38) == [True]  # it neither counts nor ends a row
+
+
 def test_a_row_begins_anew_with_a_new_address(store: Store, returns: Returns) -> None:
     assert not any(give_up(store, returns, 0, 3))
     store.run("supporters.amend", supporter="anna", email="new@example.org")
