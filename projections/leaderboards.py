@@ -24,7 +24,7 @@ from projections.boards_as_of import BoardsAsOf
 from projections.booking import Booking
 from projections.changes import Changes
 from projections.circumstances import MOVES, Circumstances, Tables
-from projections.ledger import DEFAULT_RULES, Entry, Rules, Scorer, at_once
+from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, at_once
 from projections.pages import Pages
 from projections.projection import Json, Projection, on
 from projections.recall import Recall
@@ -173,9 +173,8 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         standing.days(scorer, happenings)
         ledger = Booking(changes.connection, self.entries, self.teams)
         if changes.bulk:
-            losing = {each.supporter for each in taking}
-            ledger.write_plain(scorer, [each for each in happenings if each.supporter not in losing])
-            happenings = [each for each in happenings if each.supporter in losing]
+            plain, happenings = _apart(happenings, {each.supporter for each in taking})
+            ledger.write_plain(scorer, plain)
         entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
         ledger.write(entries)
         return set() if changes.bulk else self._count(entries, changes.connection)
@@ -380,3 +379,12 @@ def score_entry(row: Any) -> ScoreEntry:  # noqa: ANN401 - a row of the entries 
         of=row.of,
         since=row.position,
     )
+
+
+def _apart(happenings: Iterable[Happening], losing: set[UUID]) -> tuple[list[Happening], list[Happening]]:
+    """Return the happenings of others, and those of supporters who lose points."""
+    others: list[Happening] = []
+    theirs: list[Happening] = []
+    for happening in happenings:
+        (theirs if happening.supporter in losing else others).append(happening)
+    return others, theirs

@@ -127,16 +127,16 @@ class Scorer:
 
     def points_of(self, happening: Happening) -> int:
         """Return what it gives, and count that for its day."""
-        points = self.rules.points.get(happening.topic, 0)
-        if points and self.rules.daily_cap is not None:
-            points = self._within_cap(happening, points, self.rules.daily_cap)
-            self._count(happening, points)
-        return points
-
-    def _within_cap(self, happening: Happening, points: int, cap: int) -> int:
-        if points <= 0:
+        points, cap = self.rules.points.get(happening.topic, 0), self.rules.daily_cap
+        if not points or cap is None:
             return points
-        return max(0, min(points, cap - self.days.get((happening.supporter, happening.day), 0)))
+        key = (happening.supporter, happening.day)
+        before = self.days.get(key, 0)
+        if points > 0:
+            points = max(0, min(points, cap - before))
+        if points:
+            self.days[key] = before + points
+        return points
 
     def _count(self, happening: Happening, points: int) -> None:
         if points:
