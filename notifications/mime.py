@@ -59,13 +59,16 @@ class Sender:
         return host if host.isascii() else host.encode("idna").decode()
 
     @cached_property
-    def address(self) -> str:
-        """The address in From: the one given, or ``groundswell@`` the host (an address literal where that is an IP)."""
-        if self.given:
-            return mailable(self.given)
+    def name(self) -> str:
+        """What mail servers are greeted by: the host, an address literal where that is an IP (RFC 5321 §4.1.3)."""
         if self._number is None:
-            return f"groundswell@{self.host}"
-        return f"groundswell@[{'IPv6:' if self._number.version == 6 else ''}{self._number}]"  # noqa: PLR2004
+            return self.host
+        return f"[{'IPv6:' if self._number.version == 6 else ''}{self._number}]"  # noqa: PLR2004
+
+    @cached_property
+    def address(self) -> str:
+        """The address in From: the one given, or ``groundswell@`` the host."""
+        return mailable(self.given) if self.given else f"groundswell@{self.name}"
 
     @cached_property
     def _number(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -28,9 +28,12 @@ _ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)")
 
 
 class SmtpMailer:
-    """Speaks to the server of ``smtp://user:password@host:port``, or ``smtps://`` for TLS from the first byte."""
+    """Speaks to the server of ``smtp://user:password@host:port``, or ``smtps://`` for TLS from the first byte.
 
-    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+    It is greeted by ``name``; without one by that of this machine, which only its own network may know.
+    """
+
+    def __init__(self, url: str, timeout: float = TIMEOUT, name: str | None = None) -> None:
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -38,7 +41,7 @@ class SmtpMailer:
             port = -1
         if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or port == -1:
             raise Invalid("settings.smtp_url", "GROUNDSWELL_SMTP_URL must be smtp://user:password@host:port.")
-        self.host, self.tls, self.timeout = parts.hostname, parts.scheme == "smtps", timeout
+        self.host, self.tls, self.timeout, self.name = parts.hostname, parts.scheme == "smtps", timeout, name
         self.port = port or (465 if self.tls else 25)
         self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
         if not (self.user + self.password).isascii():
@@ -71,9 +74,10 @@ class SmtpMailer:
     def _greeted(self) -> smtplib.SMTP:
         secure = ssl.create_default_context()
         if self.tls:
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, timeout=self.timeout, context=secure)
+            where = self.host, self.port, self.name
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=self.timeout, context=secure)
         else:
-            smtp = smtplib.SMTP(self.host, self.port, timeout=self.timeout)
+            smtp = smtplib.SMTP(self.host, self.port, self.name, self.timeout)
         try:
             smtp.ehlo_or_helo_if_needed()
             if not self.tls and smtp.has_extn("starttls"):

@@ -161,6 +161,7 @@ def test_what_comes_back_to_the_sender_ends_the_mails(
     store: Store, signing: Notifications, digest: EmailMessage, sink: Sink
 ) -> None:
     (path,) = sink.senders
+    assert sink.greeted == {HOST}
     assert re.fullmatch(rf"bounces\+[0-9a-f]{{32}}@{HOST}", path)
     message_id = str(digest["Message-ID"])
     report = bounce(ANNA, to=path).replace(b"<%b@%b>" % (ANNA.hex.encode(), HOST.encode()), message_id.encode())

@@ -132,6 +132,7 @@ def test_texts_are_sent_in_the_shorter_of_two_ways(text: str, encoding: str) -> 
 def test_the_sender_is_at_the_host_of_the_base_url(base_url: str, address: str) -> None:
     sender = Sender(base_url)
     assert sender.address == address
+    assert sender.name == address.partition("@")[2]
     raw = build(sender, "a@example.org", Letter("s", "h", "t", "en", LINK), f"<1@{sender.host}>", AT)
     assert parsed(raw)["From"] == f"Groundswell <{address}>"
     assert not any(header.defects for header in parsed(raw).values())

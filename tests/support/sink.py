@@ -16,18 +16,20 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 class Sink:
     """Answers are given to senders (MAIL), recipients (RCPT) or messages (DATA), each once.
 
-    ``ok`` is the usual one, and ``cut`` ends the connection instead. ``at_recipient`` and ``at_message`` are called
-    before an answer, in a thread of their own.
+    ``ok`` is the usual one, and ``cut`` ends the connection instead. ``answers`` are given to all recipients of a
+    domain. ``at_recipient`` and ``at_message`` are called before an answer, in a thread of their own.
     """
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
         self.senders: list[str] = []
         self.recipients: list[str] = []
+        self.greeted: set[str] = set()
         self.connections = 0
         self.at_mail: list[str] = []
         self.at_rcpt: list[str] = []
         self.at_data: list[str] = []
+        self.answers: dict[str, str] = {}
         self.at_recipient: Callable[[str], object] = lambda _: None
         self.at_message: Callable[[bytes], object] = lambda _: None
         self.pipelining = True
@@ -48,6 +50,7 @@ class Sink:
     ) -> list[str]:
         self.connections += 1
         session.host_name = hostname
+        self.greeted.add(hostname)
         del server
         return [responses[0], "250-PIPELINING", *responses[1:]] if self.pipelining else responses
 
@@ -65,6 +68,8 @@ class Sink:
     ) -> str:
         await asyncio.to_thread(self.at_recipient, address)
         if (answer := _next(self.at_rcpt, server)) != "ok":
+            return answer
+        if answer := self.answers.get(address.rpartition("@")[2]):
             return answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
