@@ -17,6 +17,7 @@ from domain.scoring import Applies
 from history.database import Database
 from history.statements import run, select_among
 from projections.boards import Board, Scope, Window
+from projections.drafts import Overtaken
 from projections.leaderboards import Leaderboards
 from projections.pages import COMPLETE, Page
 from projections.replay import scratch
@@ -27,10 +28,6 @@ WRITTEN: Final = 20
 """How many pages are written at a time."""
 
 
-class _Overtaken(Exception):
-    """Pages were dropped meanwhile, because an event came after later ones, or somebody else makes them."""
-
-
 def complete(database: Database, model: Leaderboards) -> Iterator[int]:
     """Make the missing pages of all large boards; yield the positions reached, so that it can be left at any time.
 
@@ -39,7 +36,7 @@ def complete(database: Database, model: Leaderboards) -> Iterator[int]:
     with database.read() as connection:
         boards = _incomplete(connection, model)
     for board in boards:
-        with suppress(_Overtaken, IntegrityError):  # another process may walk the same board
+        with suppress(Overtaken, IntegrityError):  # an event came late, or another process walks the same board
             yield from walk(database, model, board)
 
 
@@ -85,7 +82,7 @@ def _write(
     page, by = model.pages.table.c, pages[-1].position if head is None else head
     with database.write() as connection:
         if not model.pages.going_on(connection, board.id, token):
-            raise _Overtaken("An event came late, or somebody else makes these pages.")
+            raise Overtaken
         old = page.board == board.id, page.position > max(after, -1), page.position <= by
         connection.execute(model.pages.table.delete().where(*old))
         model.pages.keep(connection, ((board.id, each) for each in pages))
