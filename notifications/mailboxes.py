@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from domain.kernel import Invalid, Unavailable
 from notifications.reports import LARGEST
 
-TIMEOUT: Final = 30.0
+TIMEOUT: Final = 10.0
 FROM: Final = b"From "
 """With this begins every message of an mbox (RFC 4155)."""
 SEEN: Final = ":2,S"
