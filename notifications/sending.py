@@ -15,6 +15,7 @@ from history.engine import Engine
 from notifications import outbox, switch
 from notifications.mailer import Mailer
 from notifications.mime import Sender
+from notifications.movement import Movements
 from notifications.outbox import State
 from notifications.pacing import Pacing
 from notifications.preparing import Mail, Preparation
@@ -43,14 +44,14 @@ class SendingRun:
         pacing: Pacing | None = None,
         *,
         resend: bool = False,
-        patience: timedelta = PATIENCE,
         stop: Event | None = None,
+        movements: Movements | None = None,
     ) -> None:
         self._engine, self._database, self._mailer, self._sender = engine, engine.database, mailer, sender
         self._owner = f"{reader.runner.owner}:{uuid4().hex}"
-        self._preparation = Preparation(engine, reader, sender, self._owner)
+        self._preparation = Preparation(engine, reader, sender, movements or Movements(engine.log), self._owner)
         self._reporter = Reporter(engine)
-        self._pacing, self._resend, self._patience = pacing or Pacing(), resend, patience
+        self._pacing, self._resend = pacing or Pacing(), resend
         self._stop = stop or Event()
         self._begun = time.monotonic()
         self._now = datetime.now(UTC)
@@ -125,6 +126,6 @@ class SendingRun:
         """Wait for the next moment that is reserved for a mail; tell whether there is one."""
         with self._database.read() as connection:
             moment = outbox.next_of(connection, RATE)
-        if moment is None or moment > self._now + self._patience:
+        if moment is None or moment > self._now + PATIENCE:
             return False
         return not self._stop.wait(max(0.0, (moment - self.now).total_seconds()))

@@ -81,11 +81,12 @@ class Transmission:
             self._settle_last()
 
     def put_back(self, mails: Iterable[Mail]) -> None:
-        """Let mails wait that were not tried: until the mail server has rested, where it does."""
+        """Let mails wait that were not tried: until their server, or the mail server, has rested where it does."""
         now = self._clock()
-        later = self._pacing.relay.resting(now) or now
+        relay = self._pacing.relay.resting(now)
+        rows = [Later(mail.row.id, relay or self._pacing.rests(_domain(mail), now) or now) for mail in mails]
         with self._database.write() as connection:
-            outbox.put_back(connection, self._owner, [Later(mail.row.id, later) for mail in mails], now)
+            outbox.put_back(connection, self._owner, rows, now)
 
     def _check_relay(self) -> None:
         if rest := self._pacing.relay.resting(self._clock()):
@@ -135,10 +136,10 @@ class Transmission:
 
     def _moment(self, mail: Mail, now: datetime) -> datetime:
         reserved = mail.row.not_before if mail.row.reason == RATE else None
-        return self._pacing.moment(domain_of(mail.person.email or ""), now, reserved)
+        return self._pacing.moment(_domain(mail), now, reserved)
 
     def _why(self, mail: Mail, now: datetime) -> str | None:
-        return None if self._pacing.rests(domain_of(mail.person.email or ""), now) else RATE
+        return None if self._pacing.rests(_domain(mail), now) else RATE
 
     # --- out ---
 
@@ -161,20 +162,19 @@ class Transmission:
 
     def _send(self, group: Sequence[Mail]) -> None:
         """Send a group; what was not begun is put back."""
-        waiting, until = deque(group), self._clock() + IN_TIME
+        waiting, until = {mail.row.id: mail for mail in group}, self._clock() + IN_TIME
         try:
-            while waiting and self._clock() < until:
-                mail = waiting[0]
-                domain = domain_of(mail.person.email or "")
-                if self._pacing.relay.resting(self._clock()) or self._pacing.rests(domain, self._clock()):
-                    break
+            for mail in group:
+                self._check_relay()
+                if self._clock() > until or self._pacing.rests(_domain(mail), self._clock()):
+                    continue
                 outcome = self._sent(mail)
-                waiting.popleft()
-                self._pacing.note(domain, outcome, self._clock())
+                del waiting[mail.row.id]
+                self._pacing.note(_domain(mail), outcome, self._clock())
                 self._settled.append(_settled(mail.row, outcome, self._clock()))
         finally:
             if waiting:
-                self.put_back(waiting)
+                self.put_back(waiting.values())
 
     def _sent(self, mail: Mail) -> Outcome:
         path, to = self._sender.return_path(mail.row.id), mailable(mail.person.email or "")
@@ -202,6 +202,10 @@ class Transmission:
         outbox.settle(connection, [one.sealed(keys.get(one.row.supporter)) for one in settled], now)
         ranges.tell(connection, [one.row for one in settled if one.state is State.ACCEPTED], now)
         self.counts.update(one.state for one in settled)
+
+
+def _domain(mail: Mail) -> str:
+    return domain_of(mail.person.email or "")
 
 
 def _told_since(mail: Mail, told: Told | None) -> str | None:

@@ -18,7 +18,7 @@ from notifications import outbox, preparing
 from notifications.service import Notifications
 from notifications.tables import outbox as table
 from projections.rebuild import rebuild
-from tests.support.mails import ANNA, MONDAY, Clock, campaign, join, service, tell
+from tests.support.mails import ANNA, MONDAY, Clock, campaign, crowd, join, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -28,14 +28,6 @@ WEEK = timedelta(days=7)
 def rows(store: Store) -> list[Any]:
     with store.engine.database.read() as connection:
         return list(connection.execute(sa.select(table).order_by(table.c.planned_at, table.c.period)))
-
-
-def crowd(store: Store, count: int) -> None:
-    campaign(store)
-    for number in range(count):
-        join(store, f"s{number:02d}")
-        store.run("pledges.make", campaign="listen", ask="circle", supporter=f"s{number:02d}")
-    store.catch_up()
 
 
 def test_a_digest_arrives_over_smtp(store: Store, mails: Notifications, sink: Sink) -> None:

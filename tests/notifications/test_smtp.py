@@ -16,17 +16,9 @@ from notifications.recipients import load
 from notifications.service import Notifications
 from notifications.smtp import SmtpMailer
 from notifications.tables import outbox as table
-from tests.support.mails import MONDAY, campaign, join
+from tests.support.mails import MONDAY, crowd
 from tests.support.sink import Sink
 from tests.support.store import Store
-
-
-def crowd(store: Store, count: int) -> None:
-    campaign(store)
-    for number in range(count):
-        join(store, f"s{number:02d}")
-        store.run("pledges.make", campaign="listen", ask="circle", supporter=f"s{number:02d}")
-    store.catch_up()
 
 
 def row_in(store: Store, state: str) -> Any:  # noqa: ANN401 - a row of the outbox

@@ -79,6 +79,15 @@ def campaign(store: Store, title: str = "Twenty-one days of listening", **more: 
     store.run("campaigns.launch", campaign="listen")
 
 
+def crowd(store: Store, count: int, **more: str) -> None:
+    """Let people who get digests, s00 and so on, each make a pledge."""
+    campaign(store)
+    for number in range(count):
+        join(store, f"s{number:02d}", **more)
+        store.run("pledges.make", campaign="listen", ask="circle", supporter=f"s{number:02d}")
+    store.catch_up()
+
+
 def tell(store: Store) -> None:
     """Let everything happen that a digest can tell."""
     store.run("chapters.found", chapter="porto", name="Porto")
