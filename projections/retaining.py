@@ -82,7 +82,7 @@ def _write(
     page, by = model.pages.table.c, pages[-1].position if head is None else head
     with database.write() as connection:
         if not model.pages.going_on(connection, board.id, token):
-            raise Overtaken
+            raise Overtaken("An event came late, or somebody else makes these pages.")
         old = page.board == board.id, page.position > max(after, -1), page.position <= by
         connection.execute(model.pages.table.delete().where(*old))
         model.pages.keep(connection, ((board.id, each) for each in pages))
