@@ -1,7 +1,7 @@
 """Rebuilding all read models, against the library's `ProjectionRunner` keeping one counter table.
 
 Both read the same events: the demonstration's half year, as often as the number of events takes (see histories.py).
-Ours folds all eleven read models anew, loads them and swaps them in, in a program of its own. The library's runner
+Ours folds all read models anew, loads them and swaps them in, in a program of its own. The library's runner
 counts events by topic, in a table of its own on PostgreSQL, from a part of the events large enough to tell its rate.
 """
 
@@ -185,7 +185,7 @@ def against_the_library(server: PostgresServer, rows: Sequence[Row]) -> Generato
             counted.append(library_rate(peer, number))
         peer.close()
     rates = {name: [each.rate for each in found] for name, found in runs.items()}
-    what = f"rebuild of 11 read models, {SHORT:,} events"
+    what = f"rebuild of {len(PROJECTIONS)} read models, {SHORT:,} events"
     yield Result(f"{what}, PostgreSQL, against the library's runner", "/s", rates["PostgreSQL"], counted, at_least(15))
     yield Result(f"{what}, SQLite, against the library's runner on PostgreSQL", "/s", rates["SQLite"], counted)
     yield Result(f"{what}, SQLite against PostgreSQL", "/s", rates["SQLite"], rates["PostgreSQL"], at_least(1))
