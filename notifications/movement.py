@@ -1,9 +1,11 @@
-"""How campaigns, chapters and policies moved over a range of history: read once, shared by all recipients of a run."""
+"""How campaigns, chapters and policies moved over a range of history: read once, shared by all recipients."""
 
+import threading
 from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -36,7 +38,10 @@ CHECK_INS: Final = "check_ins"
 MEMBERSHIPS: Final = "members"
 EVIDENCE: Final = 50
 """How many of the events behind a change of numbers are named, the newest; all of them are counted."""
-REMEMBERED: Final = 10_000
+REMEMBERED: Final = 2_000
+"""Of how many ranges of how many things the movement is kept as it was worked out."""
+LONGEST: Final = 5_000_000
+"""How many positions a process keeps the movement of: some 10 bytes each, or less."""
 
 Range = tuple[int, int]
 """(from, to]: two positions."""
@@ -62,9 +67,10 @@ class Steps:
         """Return the positions of the last events that changed it in a range, at most so many of each direction."""
         return [position for each in (self.ups, self.downs) for position in _last(each, of)]
 
-    def prepend(self, earlier: "Steps") -> None:
-        """Put what happened earlier before it."""
-        self.ups, self.downs = earlier.ups + self.ups, earlier.downs + self.downs
+    def extend(self, later: "Steps") -> None:
+        """Put what happened later after it."""
+        self.ups += later.ups
+        self.downs += later.downs
 
 
 def _number(positions: "array[int]", of: Range) -> int:
@@ -94,9 +100,10 @@ class Made:
         first, last = (bisect_right(self.positions, position) for position in of)
         return Counter(self.days[first:last])
 
-    def prepend(self, earlier: "Made") -> None:
-        """Put what happened earlier before it."""
-        self.positions, self.days = earlier.positions + self.positions, earlier.days + self.days
+    def extend(self, later: "Made") -> None:
+        """Put what happened later after it."""
+        self.positions += later.positions
+        self.days += later.days
 
 
 class Move(NamedTuple):
@@ -105,6 +112,47 @@ class Move(NamedTuple):
     changes: dict[str, int]
     events: int
     positions: tuple[int, ...]
+
+
+class Movements:
+    """The movement that a process has read, kept from run to run and from preview to preview."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._alone = log, threading.Lock()
+        self._movement: Movement | None = None
+
+    @contextmanager
+    def upto(self, position: int) -> Iterator["Movement"]:
+        """Give the movement, read up to a position or further; nobody else has it meanwhile."""
+        with self._alone:
+            kept = self._movement
+            if kept is None or kept.end - kept.start > LONGEST:
+                kept = self._movement = Movement(self._log, position, position)
+            kept.cover(kept.start, position)
+            yield kept
+
+
+class Happened:
+    """What was read of a stretch of the log: the steps of numbers, the pledges made, and the facts that are told."""
+
+    def __init__(self) -> None:
+        self.steps: defaultdict[tuple[UUID, str], Steps] = defaultdict(Steps)
+        self.made: defaultdict[UUID, Made] = defaultdict(Made)
+        self.facts: defaultdict[UUID, list[Fact]] = defaultdict(list)
+
+    def extend(self, later: "Happened") -> None:
+        """Put what happened later after it."""
+        for key, steps_ in later.steps.items():
+            self.steps[key].extend(steps_)
+        for campaign, made in later.made.items():
+            self.made[campaign].extend(made)
+        for about, facts in later.facts.items():
+            self.facts[about] += facts
+
+    def step(self, about: UUID, what: str, amount: int, fact: Fact) -> None:
+        """Note that a number was raised or lowered by one."""
+        one = self.steps[about, what]
+        (one.ups if amount > 0 else one.downs).append(fact.position)
 
 
 class Movement:
@@ -116,26 +164,19 @@ class Movement:
     def __init__(self, log: Log, start: int, end: int) -> None:
         self._log = log
         self.start = self.end = start
-        self._steps: defaultdict[tuple[UUID, str], Steps] = defaultdict(Steps)
-        self._made: defaultdict[UUID, Made] = defaultdict(Made)
-        self._facts: defaultdict[UUID, list[Fact]] = defaultdict(list)
+        self._happened = Happened()
         self._moves: dict[tuple[UUID, Range], Move] = {}
         self.cover(start, end)
 
     def cover(self, start: int, end: int) -> None:
-        """Extend to a range, in both directions."""
+        """Extend to a range, in both directions; what cannot be read whole is not taken in."""
         if end > self.end:
-            self._read(self.end, end)
+            self._happened.extend(self._read(self.end, end))
             self.end = end
         if start < self.start:
-            earlier = Movement(self._log, start, self.start)
-            for key, steps_ in earlier._steps.items():
-                self._steps[key].prepend(steps_)
-            for campaign, made in earlier._made.items():
-                self._made[campaign].prepend(made)
-            for about, facts in earlier._facts.items():
-                self._facts[about] = facts + self._facts[about]
-            self.start = start
+            earlier = self._read(start, self.start)
+            earlier.extend(self._happened)
+            self._happened, self.start = earlier, start
 
     def move(self, about: UUID, of: Range) -> Move:
         """Return how the numbers of a campaign or a chapter changed."""
@@ -147,7 +188,8 @@ class Movement:
         return self._moves[key]
 
     def _move(self, about: UUID, of: Range) -> Move:
-        known = {what: each for what in (*STATES, CHECK_INS, MEMBERSHIPS) if (each := self._steps.get((about, what)))}
+        steps_ = self._happened.steps
+        known = {what: each for what in (*STATES, CHECK_INS, MEMBERSHIPS) if (each := steps_.get((about, what)))}
         changes = {what: each.change(of) for what, each in known.items()}
         behind = [each for what, each in known.items() if what in {"active", CHECK_INS, MEMBERSHIPS}]
         newest = sorted(position for each in behind for position in each.newest(of))
@@ -155,40 +197,41 @@ class Movement:
 
     def made(self, campaign: UUID, of: Range) -> Mapping[int, int]:
         """Return how many pledges of a range were made on which day, the person's own, by its proleptic ordinal."""
-        return self._made[campaign].by_day(of) if campaign in self._made else {}
+        found = self._happened.made.get(campaign)
+        return found.by_day(of) if found else {}
 
     def facts(self, about: UUID, of: Range) -> list[Fact]:
         """Return what is told of a campaign or a policy in a range, oldest first."""
-        return [fact for fact in self._facts.get(about, ()) if of[0] < fact.position <= of[1]]
+        return [fact for fact in self._happened.facts.get(about, ()) if of[0] < fact.position <= of[1]]
 
     def told(self) -> list[UUID]:
         """Name the campaigns and policies of which anything is told."""
-        return list(self._facts)
+        return list(self._happened.facts)
 
-    def _read(self, after: int, upto: int) -> None:
+    # --- reading ---
+
+    def _read(self, after: int, upto: int) -> Happened:
         wanted = (events.c.topic.in_(TOPICS), events.c.position <= upto)
+        found = Happened()
         for fact in self._log.follow(*wanted, after=after):
-            self._take(fact, fact.event)
+            self._take(fact, fact.event, found)
+        return found
 
-    def _take(self, fact: Fact, event: Event) -> None:
+    def _take(self, fact: Fact, event: Event, into: Happened) -> None:
         if isinstance(event, Pledge.CheckedIn):
-            self._step(event.campaign, CHECK_INS, 1, fact)
+            into.step(event.campaign, CHECK_INS, 1, fact)
         elif isinstance(event, Pledge.Event):
             for state, amount in steps(event).items():
-                self._step(event.campaign, state, amount, fact)
+                into.step(event.campaign, state, amount, fact)
             if isinstance(event, Pledge.Made | Pledge.Renewed):
-                self._made[event.campaign].add(fact.position, event.on)
+                into.made[event.campaign].add(fact.position, event.on)
         elif isinstance(event, MEMBERS):
-            self._step(event.chapter, MEMBERSHIPS, 1 if isinstance(event, Supporter.ChapterJoined) else -1, fact)
+            into.step(event.chapter, MEMBERSHIPS, 1 if isinstance(event, Supporter.ChapterJoined) else -1, fact)
         elif isinstance(event, Supporter.Erased):
             for chapter in self._chapters(fact):
-                self._step(chapter, MEMBERSHIPS, -1, fact)
+                into.step(chapter, MEMBERSHIPS, -1, fact)
         else:
-            self._facts[fact.stream].append(fact)
-
-    def _step(self, about: UUID, what: str, amount: int, fact: Fact) -> None:
-        one = self._steps[about, what]
-        (one.ups if amount > 0 else one.downs).append(fact.position)
+            into.facts[fact.stream].append(fact)
 
     def _chapters(self, erased: Fact) -> set[UUID]:
         """Return the chapters that an erased supporter was a member of: the erasure does not name them."""

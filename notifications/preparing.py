@@ -19,7 +19,7 @@ from notifications.composing import KINDS, compose_all
 from notifications.digest import Content, Links
 from notifications.language import Language
 from notifications.mime import Letter, Sender, build
-from notifications.movement import Movement
+from notifications.movement import Movements
 from notifications.outbox import ATTEMPTS, TOO_OLD, Kind, Settled, State
 from notifications.recipients import Recipient, load_all
 from notifications.surroundings import Surroundings
@@ -80,12 +80,11 @@ _RENDERED: Final = (
 
 
 class Preparation:
-    """Makes messages for one sender; what all of a run's digests tell alike is read once."""
+    """Makes messages for one sender; what all digests tell alike is read once."""
 
-    def __init__(self, engine: Engine, reader: Reader, sender: Sender, owner: str) -> None:
+    def __init__(self, engine: Engine, reader: Reader, sender: Sender, movements: Movements, owner: str) -> None:
         self._log, self._database, self._persons = engine.log, engine.database, engine.persons
-        self._reader, self._sender, self._owner = reader, sender, owner
-        self._movement: Movement | None = None
+        self._reader, self._sender, self._movements, self._owner = reader, sender, movements, owner
 
     def prepare(self, rows: Sequence[Any], now: datetime) -> tuple[list[Mail], list[Settled]]:
         """Return (the messages of claimed rows, what became of the others); all of it is committed."""
@@ -129,10 +128,8 @@ class Preparation:
     def _composed(self, digests: Sequence[tuple[Any, Recipient]], now: datetime) -> Mapping[UUID, Content | Exception]:
         if not digests:
             return {}
-        with self._reader.open(KINDS) as views:
-            if self._movement is None:
-                self._movement = Movement(self._log, views.position, views.position)
-            shared = Surroundings(views, self._log, self._movement, self._sender.base_url)
+        with self._reader.open(KINDS) as views, self._movements.upto(views.position) as movement:
+            shared = Surroundings(views, self._log, movement, self._sender.base_url)
             told = ranges.told(views.connection, [person.supporter for _, person in digests])
             return compose_all(shared, [(person, told.get(person.supporter)) for _, person in digests], now)
 

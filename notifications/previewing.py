@@ -15,7 +15,7 @@ from notifications.composing import KINDS, compose
 from notifications.digest import Content, Digest, Links, Subject
 from notifications.mailer import Envelope, Mailer, Outcome
 from notifications.mime import Sender, build
-from notifications.movement import Movement
+from notifications.movement import Movements
 from notifications.recipients import Recipient, load
 from notifications.surroundings import Surroundings
 from notifications.switch import Halted, halt
@@ -62,9 +62,16 @@ class Previews:
     """Makes previews; none of them is planned, counted or recorded as anybody's digest."""
 
     def __init__(
-        self, engine: Engine, reader: Reader, mailer: Mailer, sender: Sender, clock: Callable[[], datetime]
+        self,
+        engine: Engine,
+        reader: Reader,
+        movements: Movements,
+        mailer: Mailer,
+        sender: Sender,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._engine, self._reader, self._mailer, self._sender, self._clock = engine, reader, mailer, sender, clock
+        self._engine, self._reader, self._movements = engine, reader, movements
+        self._mailer, self._sender, self._clock = mailer, sender, clock
 
     def of(self, supporter: UUID, at: datetime | None = None) -> Preview:
         """Return the digest that the person would get at a moment, now if none is given; nothing is recorded.
@@ -75,9 +82,8 @@ class Previews:
         if person is None or person.erased:
             raise Unknown("supporter.unknown", "There is no such supporter.")
         base = self._sender.base_url
-        with self._reader.open(KINDS) as views:
+        with self._reader.open(KINDS) as views, self._movements.upto(views.position) as movement:
             told = ranges.told(views.connection, [supporter]).get(supporter)
-            movement = Movement(self._engine.log, views.position, views.position)
             content = compose(Surroundings(views, self._engine.log, movement, base), person, told, moment)
         links = Links.of(base, SAMPLE)
         digest = render.digest(content, links)

@@ -107,10 +107,10 @@ class SendingRun:
 
     def _claim(self) -> Sequence[Any]:
         with self._database.write() as connection:
-            if lost := outbox.expire(connection, self.now):
-                self.counts[State.UNKNOWN] += lost
             if switch.halted(connection):
                 raise Halted
+            if lost := outbox.expire(connection, self.now):
+                self.counts[State.UNKNOWN] += lost
             return outbox.claim(connection, self._owner, self.now, BATCH, resend=self._resend)
 
     def _await(self, under_way: Future[None], way_out: Transmission, mails: Sequence[Mail]) -> None:

@@ -19,6 +19,7 @@ from notifications.links import PersonalLinks
 from notifications.mailboxes import ImapMailbox
 from notifications.mailer import FileMailer, Mailer
 from notifications.mime import Sender
+from notifications.movement import Movements
 from notifications.pacing import Pacing
 from notifications.previewing import Previews
 from notifications.reactor import MailReactor
@@ -108,7 +109,8 @@ class Notifications:
         self.links = PersonalLinks(engine, clock)
         self.mailbox = ImapMailbox(settings.imap_url) if settings.imap_url else None
         self._reading = Ticker(self.read_mailbox)
-        self.previews = Previews(engine, reader, self.mailer, self.sender, clock)
+        self._movements = Movements(engine.log)
+        self.previews = Previews(engine, reader, self._movements, self.mailer, self.sender, clock)
 
     # --- runs ---
 
@@ -149,7 +151,14 @@ class Notifications:
     def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:
         resend = self._settings.mail_unknown == RESEND
         sending = SendingRun(
-            self._engine, self._reader, self.mailer, self.sender, self._pacing, resend=resend, stop=self._stop
+            self._engine,
+            self._reader,
+            self.mailer,
+            self.sender,
+            self._pacing,
+            resend=resend,
+            stop=self._stop,
+            movements=self._movements,
         )
         sending.run(moment, progress)
         counts = dict(sorted((str(state), count) for state, count in sending.counts.items()))
@@ -233,7 +242,9 @@ class Notifications:
 
 def mailer_of(settings: MailSettings) -> Mailer:
     """Return the mailer of the settings; raise Invalid where the URL is none that mail can be sent by."""
-    return SmtpMailer(settings.smtp_url) if settings.smtp_url else FileMailer(settings.data_dir / "mail")
+    if not settings.smtp_url:
+        return FileMailer(settings.data_dir / "mail")
+    return SmtpMailer(settings.smtp_url, name=Sender(settings.base_url).name)
 
 
 def sender_of(settings: MailSettings) -> Sender:

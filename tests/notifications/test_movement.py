@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.kernel import identify
-from notifications.movement import CHECK_INS, EVIDENCE, MEMBERSHIPS, Move, Movement
+from domain.slices import Fact
+from notifications import movement as module
+from notifications.movement import CHECK_INS, EVIDENCE, MEMBERSHIPS, Move, Movement, Movements
 from tests.support.mails import campaign, tell
 from tests.support.store import Store
 
@@ -55,3 +58,39 @@ def test_of_very_many_events_the_newest_are_named_and_all_are_counted(store: Sto
     move = Movement(store.engine.log, 0, store.head).move(identify("campaign", "listen"), (0, store.head))
     assert move.changes == {"active": EVIDENCE + 10}
     assert (move.events, len(move.positions), move.positions[-1]) == (EVIDENCE + 10, EVIDENCE, store.head)
+
+
+def test_what_a_process_has_read_is_kept_until_it_is_too_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(store)
+    listen, movements = identify("campaign", "listen"), Movements(store.engine.log)
+    with movements.upto(10) as movement:
+        movement.cover(0, 10)
+    with movements.upto(store.head) as again:
+        assert again is movement
+        assert (again.start, again.end) == (0, store.head)
+        assert again.move(listen, (0, store.head)) == Movement(store.engine.log, 0, store.head).move(
+            listen, (0, store.head)
+        )
+    monkeypatch.setattr(module, "LONGEST", 20)
+    with movements.upto(store.head) as anew:
+        assert anew is not movement
+        assert (anew.start, anew.end) == (store.head, store.head)
+
+
+def test_what_cannot_be_read_whole_is_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(store)
+    listen, whole = identify("campaign", "listen"), (0, store.head)
+    movement, follow = Movement(store.engine.log, 0, 0), store.engine.log.follow
+
+    def cut_off(*where: Any, after: int = 0) -> Iterator[Fact]:  # noqa: ANN401 - as the log takes them
+        for number, fact in enumerate(follow(*where, after=after)):
+            if number > 5:
+                raise ConnectionError
+            yield fact
+
+    with monkeypatch.context() as torn:
+        torn.setattr(store.engine.log, "follow", cut_off)
+        with pytest.raises(ConnectionError):
+            movement.cover(*whole)
+    movement.cover(*whole)
+    assert movement.move(listen, whole) == Movement(store.engine.log, *whole).move(listen, whole)
