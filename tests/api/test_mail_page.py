@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
@@ -18,10 +17,9 @@ from api.settings import Settings
 from domain.kernel import Actor
 from history.envelope import Envelope, new_id
 from notifications.caps import MailRole
+from tests.support.due import LONG_AGO, due
 from tests.support.sink import Sink, running_sink
 
-HALF_A_DAY_AGO = (datetime.now(UTC).hour + 12) % 24
-LONG_AGO = "2026-01-05T12:00:00Z"
 MANAGER = Actor("staff", "staff@example.org")
 
 
@@ -71,15 +69,8 @@ def office(database_url: str, tmp_path: Path, caps: dict[str, int | None]) -> It
         with open_groundswell(settings) as store:
             browser = TestClient(create_app(store, work=False), headers={"Accept": "text/html"})
             made = Office(store, browser, sink)
-            made.run("campaigns.draft", campaign="listen", title="Listening")
-            made.run("campaigns.add_ask", campaign="listen", ask="circle", statement="A circle", kind="once")
-            made.run("campaigns.launch", campaign="listen")
-            for name in ("anna", "ben"):
-                made.run("supporters.register", supporter=name, email=f"{name}@example.org", name=name)
-                made.run("supporters.confirm_email", supporter=name)
-                made.run("supporters.set_digest", supporter=name, frequency="daily", hour=HALF_A_DAY_AGO)
-                made.run("supporters.consent", supporter=name, topic="digest", granted=True, wording="Yes.")
-                made.run("pledges.make", campaign="listen", ask="circle", supporter=name)
+            for command, data in due("anna", "ben"):
+                made.run(command, **data)
             store.catch_up()
             yield made
 

@@ -2,35 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Cli, Ran, line, write_lines
+from tests.support.cli import Cli, Ran
+from tests.support.due import file_of
 from tests.support.sink import Sink, running_sink
-
-CAMPAIGN: list[tuple[str, dict[str, object]]] = [
-    ("campaigns.draft", {"campaign": "listen", "title": "Listening"}),
-    ("campaigns.add_ask", {"campaign": "listen", "ask": "circle", "statement": "Hold a circle", "kind": "once"}),
-    ("campaigns.launch", {"campaign": "listen"}),
-]
-HALF_A_DAY_AGO = (datetime.now(UTC).hour + 12) % 24
-LONG_AGO = "2026-01-05T12:00:00Z"
-
-
-def commands(*names: str) -> list[tuple[str, dict[str, object]]]:
-    found: list[tuple[str, dict[str, object]]] = [*CAMPAIGN]
-    for name in names:
-        who: dict[str, object] = {"supporter": name}
-        found += [
-            ("supporters.register", who | {"email": f"{name}@example.org", "name": name.title()}),
-            ("supporters.confirm_email", who),
-            ("supporters.set_digest", who | {"frequency": "daily", "hour": HALF_A_DAY_AGO}),
-            ("supporters.consent", who | {"topic": "digest", "granted": True, "wording": "Yes."}),
-            ("pledges.make", who | {"campaign": "listen", "ask": "circle"}),
-        ]
-    return found
 
 
 @pytest.fixture
@@ -44,11 +22,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sink: Sink) -> Cli:
     """A store in which the digests of Anna, Ben and Cleo are due."""
     monkeypatch.chdir(tmp_path)
     made = Cli(tmp_path, GROUNDSWELL_SMTP_URL=sink.url)
-    lines = [
-        line(0, id=f"c{number}", command=command, data=data, at=LONG_AGO)
-        for number, (command, data) in enumerate(commands("anna", "ben", "cleo"))
-    ]
-    assert made("import", write_lines(tmp_path / "a.jsonl", lines)).status == 0
+    assert made("import", file_of(tmp_path, "anna", "ben", "cleo")).status == 0
     return made
 
 
