@@ -69,8 +69,8 @@ class Sink:
         await asyncio.to_thread(self.at_recipient, address)
         if (answer := _next(self.at_rcpt, server)) != "ok":
             return answer
-        if answer := self.answers.get(address.rpartition("@")[2]):
-            return answer
+        if refusal := self.answers.get(address.rpartition("@")[2]):
+            return refusal
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
