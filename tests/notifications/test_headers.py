@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from domain.kernel import Actor, now
 from notifications.recipients import load
 from notifications.service import Notifications
-from tests.support.mails import ANNA, BASE, MONDAY, service, tell
+from tests.support.mails import ANNA, BASE, MONDAY, campaign, join, service, tell
 from tests.support.returned import bounce
 from tests.support.signatures import verified
 from tests.support.sink import Sink
@@ -155,6 +155,16 @@ def test_a_digest_has_a_text_and_pictures_that_its_html_shows(digest: EmailMessa
 def test_both_signatures_are_good(digest: EmailMessage, signing: Notifications, sink: Sink) -> None:
     del digest
     assert verified(sink.raw[0], *(signer.record for signer in signing.sender.signers)) == [True, True]
+
+
+def test_a_domain_beyond_ascii_gets_mail_from_any_server(store: Store, mails: Notifications, sink: Sink) -> None:
+    campaign(store)
+    join(store, "jorg", email="jorg@exämple.org")
+    store.run("pledges.make", campaign="listen", ask="circle", supporter="jorg")
+    store.catch_up()
+    assert mails.run(MONDAY)["accepted"] == 1
+    assert sink.recipients == ["jorg@xn--exmple-cua.org"]
+    assert sink.raw[0].isascii()
 
 
 def test_what_comes_back_to_the_sender_ends_the_mails(
