@@ -7,6 +7,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from domain.slices import Fact
+from history.mapper import RAW
+from history.statements import select_among, uuid_of
 from history.tables import events
 from notifications.movement import Range
 from notifications.recipients import Recipient
@@ -33,8 +35,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
 """The read models a digest is composed from."""
 
 MOVEMENT: Final = Board(Scope.MOVEMENT)
-STREAMS: Final = 2_000
-"""Of how many streams events are asked for at once."""
+_STREAMS: Final = f"SELECT {', '.join(RAW)} FROM events"  # noqa: S608 - names
 
 STANDING: Final = ("logged", "verified")
 """The states of actions that count as something done for a policy."""
@@ -79,15 +80,15 @@ def gather(shared: Surroundings, readers: Sequence[Reader]) -> Gathered:
     earliest = min(each.of[0] for each in readers)
     shared.movement.cover(earliest, shared.views.position)
     people = [each.person.supporter for each in readers]
-    recipients = {*people, *(chapter for each in readers for chapter in each.person.chapters)}
+    since = _since(readers)
     views, connection = shared.views, shared.views.connection
 
     pledges = _by(views[Pledges].of_supporters(connection, people), "supporter")
     recognitions: defaultdict[UUID, list[UUID]] = defaultdict(list)
-    for row in views[Recognitions].decided_for(connection, sorted(recipients), GIVEN):
+    for row in views[Recognitions].decided_for(connection, sorted(since), GIVEN):
         recognitions[row.recipient].append(row.id)
-    streams = [row.id for own in pledges.values() for row in own]
-    streams += [key for own in recognitions.values() for key in own]
+    streams = {row.id: since[who] for who, own in pledges.items() for row in own}
+    streams |= {key: since[who] for who, own in recognitions.items() for key in own}
     answers = _by(views[Actions].answers_to(connection, people, earliest), "supporter")
     policies = _policies(shared, people)
     standings, scored = _board(shared, readers, earliest)
@@ -97,7 +98,7 @@ def gather(shared: Surroundings, readers: Sequence[Reader]) -> Gathered:
     shared.fetch_chapters(chapter for each in readers for chapter in each.person.chapters)
     return Gathered(
         pledges=pledges,
-        facts=_facts(shared, streams, (earliest, shared.views.position)),
+        facts=_facts(shared, streams, shared.views.position),
         recognitions=recognitions,
         answers=answers,
         policies=policies,
@@ -118,13 +119,30 @@ def _answered(answers: Mapping[UUID, Sequence[Any]]) -> set[UUID]:
     return {row.policy for own in answers.values() for row in own}
 
 
-def _facts(shared: Surroundings, streams: Sequence[UUID], of: Range) -> Mapping[UUID, list[Fact]]:
-    """Return the events of these streams in a range."""
+def _since(readers: Sequence[Reader]) -> Mapping[UUID, int]:
+    """Return after which position there is news of these people and of their chapters."""
+    since: dict[UUID, int] = {}
+    for each in readers:
+        for key in (each.person.supporter, *each.person.chapters):
+            since[key] = min(each.of[0], since.get(key, each.of[0]))
+    return since
+
+
+def _facts(shared: Surroundings, streams: Mapping[UUID, int], upto: int) -> Mapping[UUID, list[Fact]]:
+    """Return the events of streams, each after a position of its own and none after the last, oldest first.
+
+    They are looked up by their streams: a database that went along the positions would read what all others did.
+    """
     found: defaultdict[UUID, list[Fact]] = defaultdict(list)
-    for start in range(0, len(streams), STREAMS):
-        among = events.c.stream_id.in_(streams[start : start + STREAMS])
-        for fact in shared.log.follow(among, events.c.position <= of[1], after=of[0]):
-            found[fact.stream].append(fact)
+    if not streams:
+        return found
+    between = f"AND position + 0 > {min(streams.values())} AND position + 0 <= {upto} ORDER BY position + 0"
+    with shared.log.database.read() as connection:
+        rows = select_among(connection, _STREAMS, events.c.stream_id, streams, between)
+    for row in rows:
+        position, stream = row[0], uuid_of(row[1])
+        if position > streams[stream]:
+            found[stream].append(shared.log.mapper.raw_fact(row))
     return found
 
 
