@@ -1,9 +1,11 @@
 """Reacts to what happens with mails: starts at the head of the history, is never rebuilt, and only writes the outbox.
 
-A person who came by the public pledge form is asked to confirm the address, at most once a day. What was recorded or
-happened long ago (an import, a restored archive) is nothing to mail about.
+A person who came by the public pledge form is asked to confirm the address: an address at most once a day, and a few
+times a month, however many persons give it. What was recorded or happened long ago (an import, a restored archive) is
+nothing to mail about.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Actor
+from domain.kernel import Actor, Unset
 from domain.pledges import Pledge
 from domain.slices import Fact
 from domain.supporters import Supporter
@@ -19,15 +21,27 @@ from history.reading import Log
 from history.tables import events
 from notifications import outbox
 from notifications.outbox import Kind, Planned
-from notifications.recipients import Recipient, load
+from notifications.recipients import Recipient, load_all
 from notifications.tables import mail_reactors
+from notifications.tables import outbox as table
+
+log = logging.getLogger(__name__)
 
 NAME: Final = "confirmations"
 FORM: Final = "pledge-form"
 PUBLIC: Final = Actor("supporter", "public")
 PAGE: Final = 1_000
 FRESH: Final = timedelta(days=2)
+DAY: Final = timedelta(days=1)
+MONTH: Final = timedelta(days=30)
+MOST_A_MONTH: Final = 5
+"""How many mails within thirty days may ask those who give an address to confirm one, this or an earlier of theirs."""
+
 TOPICS: Final = tuple(event.TOPIC for event in (Supporter.Registered, Supporter.Amended, Pledge.Made, Pledge.Renewed))
+
+
+Asked = tuple[Planned, str]
+"""A mail, and the address that it goes to."""
 
 
 class MailReactor:
@@ -63,35 +77,65 @@ class MailReactor:
                 return planned
             facts = self._log.facts(position, PAGE, events.c.topic.in_(TOPICS), events.c.position <= head)
             reached = facts[-1].position if len(facts) == PAGE else head
-            mails = [mail for fact in facts if (mail := self._mail(fact, now))]
-            planned += self._write(position, reached, mails, now, host)
+            planned += self._write(position, reached, self._asked(facts, now), now, host)
 
-    def _write(self, position: int, reached: int, mails: Sequence[Planned], now: datetime, host: str) -> int:
+    def _write(self, position: int, reached: int, asked: Sequence[Asked], now: datetime, host: str) -> int:
         """Put the mails into the outbox and move on in the history, in one transaction."""
         with self._database.write() as connection:
             here = mail_reactors.c.name == NAME, mail_reactors.c.position == position
             if connection.execute(mail_reactors.update().where(*here).values(position=reached)).rowcount != 1:
                 return 0  # another process was quicker
-            return outbox.plan(connection, mails, now, host)
+            return sum(
+                outbox.plan(connection, [mail], now, host)
+                for mail, address in asked
+                if not self._too_often(connection, address, now)
+            )
 
-    def _mail(self, fact: Fact, now: datetime) -> Planned | None:
-        if not _fresh(fact, now):
-            return None
-        if isinstance(fact.event, Pledge.Event) and fact.actor != PUBLIC:
-            return None
-        if isinstance(fact.event, Supporter.Amended) and fact.event.email is None:
-            return None
-        person = load(self._log, fact.event.person) if fact.event.person else None
-        if person is None or not _to_confirm(person, fact):
-            return None
-        period = f"{fact.recorded_at.date()}:{person.email_version}"
-        return Planned(Kind.CONFIRM, person.supporter, period, fact.recorded_at, person.email_version)
+    def _too_often(self, connection: Connection, address: str, now: datetime) -> bool:
+        """Tell whether those who give the address were mailed to as often as they may be."""
+        people = load_all(self._log, self._log.persons.find(connection, address))
+        mine = table.c.supporter.in_(people), table.c.kind == str(Kind.CONFIRM), table.c.planned_at > now - MONTH
+        rows = connection.execute(
+            sa.select(table.c.supporter, table.c.subject_version, table.c.planned_at).where(*mine)
+        )
+        for times, row in enumerate(rows, start=1):
+            person = people[row.supporter]
+            same = isinstance(person, Recipient) and person.email_version == row.subject_version
+            if times >= MOST_A_MONTH or (same and row.planned_at > now - DAY):
+                return True
+        return False
+
+    def _asked(self, facts: Sequence[Fact], now: datetime) -> list[Asked]:
+        """Return the mails that the facts ask for, with the address of each."""
+        asking = [fact for fact in facts if fact.event.person and _fresh(fact, now) and _may_ask(fact)]
+        people = load_all(self._log, {fact.event.person for fact in asking if fact.event.person}) if asking else {}
+        asked = []
+        for fact in asking:
+            person = people.get(fact.event.person) if fact.event.person else None
+            if isinstance(person, Exception):
+                log.error("The supporter %s cannot be read: %s", fact.event.person, person)
+            elif person is not None and person.email is not None and _to_confirm(person, fact):
+                period = f"{fact.recorded_at.date()}:{person.email_version}"
+                mail = Planned(Kind.CONFIRM, person.supporter, period, fact.recorded_at, person.email_version)
+                asked.append((mail, person.email))
+        return asked
 
 
 def _fresh(fact: Fact, now: datetime) -> bool:
     return fact.recorded_at - fact.occurred_at < FRESH and now - fact.recorded_at < FRESH
 
 
+def _may_ask(fact: Fact) -> bool:
+    """Tell whether a fact may ask for a confirmation, by what it says itself."""
+    match fact.event:
+        case Supporter.Registered(source=source):
+            return source == FORM
+        case Supporter.Amended(email=email):
+            return email is not None and not isinstance(email, Unset)
+        case _:
+            return fact.actor == PUBLIC
+
+
 def _to_confirm(person: Recipient, fact: Fact) -> bool:
     by_form = person.source == FORM or isinstance(fact.event, Pledge.Event)
-    return by_form and person.email is not None and not person.email_confirmed and not person.erased
+    return by_form and not (person.email_confirmed or person.suppressed or person.erased)

@@ -2,12 +2,17 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from domain.kernel import now
+import sqlalchemy as sa
+
+from domain.kernel import identify, now
+from history.tables import events
 from notifications.reactor import NAME, MailReactor
-from notifications.tables import mail_reactors
+from notifications.tables import mail_reactors, outbox
+from tests.history.sample import disarm
+from tests.support.clock import Clock
 from tests.support.mails import campaign, service
 from tests.support.sink import Sink
 from tests.support.store import Store
@@ -68,3 +73,53 @@ def test_a_confirmation_that_came_too_late_is_not_sent(store: Store, tmp_path: P
     assert mails.tick()["deferred"] == 1
     store.run("supporters.confirm_email", supporter="f", at=at)
     assert mails.run(now() + timedelta(hours=1)) == {"planned": 0, "suppressed": 1}
+
+
+def confirmations(store: Store) -> int:
+    with store.engine.database.read() as connection:
+        where = outbox.c.kind == "confirm"
+        return connection.scalar(sa.select(sa.func.count()).select_from(outbox).where(where)) or 0
+
+
+def come(store: Store, name: str, at: datetime, email: str = "anna@example.org") -> None:
+    """Let somebody come by the form and give an address."""
+    store.run("supporters.register", supporter=name, email=email, source="pledge-form", at=at.isoformat())
+
+
+def test_an_address_is_asked_once_a_day_and_five_times_a_month_whoever_gives_it(
+    store: Store, tmp_path: Path, clock: Clock
+) -> None:
+    mails = service(store, tmp_path, None, now)
+    mails.tick()
+    asked = []
+    for day in range(33):
+        for number in range(2):
+            come(store, f"s{day}-{number}", now())
+        mails.tick()
+        asked.append(confirmations(store))
+        clock.step(timedelta(days=1, minutes=1))
+    assert asked[:6] == [1, 2, 3, 4, 5, 5]
+    assert asked[29:] == [5, 6, 7, 8]
+    come(store, "other", now(), "bela@example.org")
+    mails.tick()
+    assert confirmations(store) == 9
+
+
+def test_who_cannot_be_read_stops_nobody_else(store: Store, tmp_path: Path, sink: Sink) -> None:
+    mails = service(store, tmp_path, sink.url, now)
+    come(store, "broken", now(), "broken@example.org")
+    store.run("supporters.consent", supporter="broken", topic="digest", granted=True, wording="Yes.")
+    come(store, "good", now(), "good@example.org")
+    disarm(store.engine.database)
+    with store.engine.database.append() as connection:
+        mine = events.c.stream_id == identify("supporter", "broken"), events.c.version == 2
+        connection.execute(events.update().where(*mine).values(topic="dreams.Dreamt"))
+    assert mails.tick() == {"planned": 1, "accepted": 1}
+    assert sink.recipients == ["good@example.org"]
+
+
+def test_an_address_that_mail_came_back_from_is_not_asked(store: Store, tmp_path: Path) -> None:
+    mails = service(store, tmp_path, None, now)
+    come(store, "anna", now())
+    store.run("supporters.suppress_mail", supporter="anna", cause="complaint")
+    assert mails.tick() == {"planned": 0}
