@@ -83,29 +83,29 @@ class Around:
                 details = [*self._asked(policy), *self._deciding(policy)]
             case _:
                 text, weight = say("Who decides on “%(policy)s” took a stand", policy=title), Weight.STANCE
-                details = [*self._stances(key, facts), *self._asked(policy)]
+                details = [*self._stances(facts), *self._asked(policy)]
         positions = ordered(fact.position for fact in facts)
         detail, link = "\n".join(details) or None, web_address(policy.url)
         return Item(Subject.POLICIES, text, positions, weight, detail=detail, link=link)
 
     def _is_news(self, key: UUID, fact: Fact) -> bool:
         event = fact.event
-        return not isinstance(event, Policy.PositionRecorded) or bool(self._shared.official(key, event.official))
+        return not isinstance(event, Policy.PositionRecorded) or self._shared.is_target(key, event.official)
 
-    def _stances(self, key: UUID, facts: Sequence[Fact]) -> list[str]:
+    def _stances(self, facts: Sequence[Fact]) -> list[str]:
         """Return what each official who decides said last."""
         latest: dict[UUID, Stance] = {}
         for fact in facts:
             if isinstance(fact.event, Policy.PositionRecorded):
                 latest[fact.event.official] = fact.event.stance
-        return [self._stance(self._shared.official(key, who), stance) for who, stance in latest.items()]
+        return [self._stance(who, stance) for who, stance in latest.items()]
 
-    def _stance(self, name: str | None, stance: Stance) -> str:
-        values = {
-            "official": self._language.isolated(one_line(name or "")),
-            "stance": self._language.say(STANCES[stance]),
-        }
-        return self._language.say("%(official)s: %(stance)s", **values)
+    def _stance(self, official: UUID, stance: Stance) -> str:
+        """Say where an official stands, and by which number they are called."""
+        say, isolated, row = self._language.say, self._language.isolated, self._shared.official(official)
+        named = [one_line(each) for each in (row.name, row.office) if each] if row else []
+        said = say("%(official)s: %(stance)s", official=isolated(", ".join(named)), stance=say(STANCES[stance]))
+        return f"{said} ({isolated(one_line(row.phone))})" if row and row.phone else said
 
     def _asked(self, policy: Any) -> list[str]:  # noqa: ANN401 - a row of policies
         """Say what can be done next: what the movement asks of those who decide."""
@@ -115,8 +115,8 @@ class Around:
 
     def _deciding(self, policy: Any) -> list[str]:  # noqa: ANN401
         """Say who decides, and where each of them stands."""
-        targets = [row for row in self._shared.targets(policy.id) if row.name][:TARGETS]
-        named = [self._stance(row.name, Stance(row.stance or Stance.UNDECIDED)) for row in targets]
+        targets = self._shared.targets(policy.id)[:TARGETS]
+        named = [self._stance(row.official, Stance(row.stance or Stance.UNDECIDED)) for row in targets]
         return [self._language.say("Who decides: %(officials)s", officials=" · ".join(named))] if named else []
 
     # --- campaigns ---

@@ -18,6 +18,7 @@ from projections.boards import Board, Scope, Standing
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
 from projections.leaderboards import Leaderboards
+from projections.officials import Officials
 from projections.pledges import Pledges
 from projections.policies import Policies
 from projections.projection import Projection
@@ -28,6 +29,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Pledges,
     Actions,
     Policies,
+    Officials,
     Chapters,
     Recognitions,
     Leaderboards,

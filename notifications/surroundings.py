@@ -12,6 +12,7 @@ from notifications.language import Language
 from notifications.movement import Movement
 from projections.campaigns import Campaigns
 from projections.chapters import Chapters
+from projections.officials import Officials
 from projections.policies import Policies
 from projections.views import Views
 
@@ -35,6 +36,7 @@ class Surroundings:
         self._asks: defaultdict[UUID, dict[str, Any]] = defaultdict(dict)
         self._policies: dict[UUID, Any] = {}
         self._targets: defaultdict[UUID, list[Any]] = defaultdict(list)
+        self._officials: dict[UUID, Any] = {}
         self._chapters: dict[UUID, Any] = {}
 
     # --- campaigns ---
@@ -82,8 +84,13 @@ class Surroundings:
         model = self.views[Policies]
         found = model.several(self._connection, new)
         self._policies |= {key: found.get(key) for key in new}
-        for row in model.targets_of(self._connection, new):
+        targets = model.targets_of(self._connection, new)
+        for row in targets:
             self._targets[row.policy].append(row)
+        if targets:
+            self._officials |= self.views[Officials].several(
+                self._connection, sorted({row.official for row in targets})
+            )
 
     def policy(self, key: UUID) -> Any | None:  # noqa: ANN401 - a row of policies
         """Return a policy."""
@@ -91,13 +98,17 @@ class Surroundings:
         return self._policies[key]
 
     def targets(self, policy: UUID) -> Sequence[Any]:
-        """Return the officials whose decision is sought (name, office, stance), in order of name."""
+        """Return the officials whose decision is sought (official, stance), in order of name."""
         self.fetch_policies([policy])
         return self._targets[policy]
 
-    def official(self, policy: UUID, official: UUID) -> str | None:
-        """Return the name of an official whose decision on a policy is sought; None for others."""
-        return next((row.name for row in self.targets(policy) if row.official == official), None)
+    def is_target(self, policy: UUID, official: UUID) -> bool:
+        """Tell whether an official's decision on a policy is sought."""
+        return any(row.official == official for row in self.targets(policy))
+
+    def official(self, key: UUID) -> Any | None:  # noqa: ANN401 - a row of officials
+        """Return an official whose decision is sought on one of the policies that were fetched."""
+        return self._officials.get(key)
 
     # --- chapters ---
 

@@ -158,8 +158,9 @@ def test_news_of_a_policy_say_what_can_be_done_next(store: Store) -> None:
     store.run("policies.track", policy="law", title="A law", kind="bill", ask="Vote\nfor it",
               url="https://parliament.example/law")  # fmt: skip
     store.run("actions.log", action="call", policy="law", supporter="anna", kind="call", on="2026-01-01")
-    for official, name in (("silva", "Maria Silva"), ("costa", "João Costa")):
-        store.run("officials.register", official=official, name=name)
+    store.run("officials.register", official="silva", name="Maria Silva", office="Senator", phone="+351 21 000 00 00")
+    store.run("officials.register", official="costa", name="João Costa")
+    for official in ("silva", "costa"):
         store.run("policies.add_target", policy="law", official=official)
     store.run("officials.register", official="other", name="Not asked")
     (anna,) = people(store, "anna")
@@ -168,7 +169,10 @@ def test_news_of_a_policy_say_what_can_be_done_next(store: Store) -> None:
     store.run("policies.record_position", policy="law", official="other", stance="opposes")
     (item,) = items(alone(store, (anna, before)), Subject.POLICIES)
     assert item.text == "Who decides on “A law” took a stand"
-    assert item.detail == "Maria Silva: leans towards support\nWhat is asked for: Vote\nfor it"
+    assert (
+        item.detail
+        == "Maria Silva, Senator: leans towards support (+351 21 000 00 00)\nWhat is asked for: Vote\nfor it"
+    )
     assert item.link == "https://parliament.example/law"
     assert item.positions == (store.head - 1,)
 
@@ -176,7 +180,8 @@ def test_news_of_a_policy_say_what_can_be_done_next(store: Store) -> None:
     (item,) = items(alone(store, (anna, before)), Subject.POLICIES)
     assert item.text == "“A law” moved on to “vote”"
     assert item.detail == (
-        "What is asked for: Vote\nfor it\nWho decides: João Costa: undecided · Maria Silva: leans towards support"
+        "What is asked for: Vote\nfor it\n"
+        "Who decides: João Costa: undecided · Maria Silva, Senator: leans towards support (+351 21 000 00 00)"
     )
 
     store.run("policies.conclude", policy="law", outcome="lost", on="2026-03-07")
