@@ -26,6 +26,7 @@ from domain.kernel import (
 from domain.slices import Command, Slice
 
 MailRef = Annotated[str, Reference("mail")]
+Word = Annotated[str, Reference("word")]
 Position = Annotated[int, Between(0, 2**53)]
 Attempt = Annotated[int, Between(0, 1_000)]
 
@@ -162,10 +163,10 @@ class Record(Command, name="mails.record"):
 
     mail: MailRef
     supporter: SupporterRef
-    kind: Title
-    period: Title
+    kind: Word
+    period: Word
     outcome: Outcome
-    reason: Title | None = None
+    reason: Word | None = None
     due_at: datetime | None = None
     from_position: Position | None = None
     to_position: Position | None = None

@@ -27,8 +27,8 @@ from history.checkpoints import open_receipt
 from history.tables import events, person_index, person_keys
 from history.tree import extends
 from history.verify import verify_store
-from notifications.outbox import thaw
-from notifications.tables import mail_tokens, outbox
+from notifications.outbox import said_of
+from notifications.tables import mail_messages, mail_tokens, outbox
 from projections.actions import Actions
 from projections.boards import Board, Scope
 from projections.campaigns import Campaigns
@@ -81,12 +81,14 @@ def secrets(groundswell: Groundswell) -> dict[str, bytes]:
         key = connection.scalar(sa.select(person_keys.c.wrapped_key).where(person_keys.c.person_id == ANNA))
         blind = connection.scalar(sa.select(person_index.c.blind).where(person_index.c.person_id == ANNA))
         (row,) = connection.execute(sa.select(outbox).where(outbox.c.state == "deferred")).all()
+        mail = connection.scalar(sa.select(mail_messages.c.sealed).where(mail_messages.c.mail == row.id))
         link = connection.scalar(sa.select(mail_tokens.c.hash).order_by(mail_tokens.c.expires_at))
-        assert "is away" in (thaw(connection, groundswell.engine.persons, row, "last_error") or "")
+        assert "is away" in (said_of(connection, groundswell.engine.persons, row) or "")
     assert key
     assert blind
     assert link
-    sealed = {"mail": row.mime.encode()[:200], "said": row.last_error.encode()}
+    assert mail
+    sealed = {"mail": mail.encode()[:200], "said": row.last_error.encode()}
     return {"key": bytes(key), "index": bytes(blind), "link": bytes(link), **sealed}
 
 
@@ -258,6 +260,8 @@ def test_the_receipt_counts_what_was_destroyed_and_what_survives(
     }
     assert found["survives"] == {
         "actions.Logged": 1,
+        "mails.Accepted": 1,
+        "mails.Deferred": 1,
         "pledges.Amended": 1,
         "pledges.CheckedIn": 1,
         "pledges.Made": 2,
