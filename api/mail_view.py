@@ -10,7 +10,7 @@ from api.common import Store
 from api.mail_links import PRIVATE, known, shown
 from api.pages.rendering import SECURITY
 from notifications import browsing
-from notifications.outbox import KEPT
+from notifications.messages import KEPT
 from notifications.tokens import Purpose
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)

@@ -30,7 +30,7 @@ from api.bootstrap import Groundswell, open_groundswell
 from api.process import tune
 from api.settings import Settings
 from benchmarks.peak import peak
-from notifications import outbox, planning, preparing, render, reporting, sending, templating, transmitting
+from notifications import messages, planning, preparing, render, reporting, sending, templating, transmitting
 from notifications.composing import KINDS, compose
 from notifications.digest import Links
 from notifications.movement import Movement
@@ -46,7 +46,7 @@ STAGES: Final[dict[str, tuple[Any, str]]] = {
     "compose": (preparing, "compose_all"),
     "render": (render, "digest"),
     "put together": (preparing, "build"),
-    "seal": (outbox, "frozen"),
+    "seal": (messages, "sealed"),
     "ask again": (transmitting.Transmission, "_asked_again"),
     "commit transmitting and outcomes": (transmitting.Transmission, "_committed"),
     "speak SMTP": (transmitting.Transmission, "_sent"),

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from history.persons import Persons
-from notifications import outbox
+from notifications import messages
 from notifications.tables import outbox as table
 
 _CID: Final = re.compile(r'src="cid:([^"]+)"')
@@ -33,8 +33,7 @@ class Opened:
 def frozen(connection: Connection, persons: Persons, mail: UUID) -> bytes | None:
     """Return the message of a place in the outbox; None where it is no longer kept, or its person was erased."""
     row = connection.execute(sa.select(table).where(table.c.id == mail)).first()
-    message = outbox.thaw(connection, persons, row, "mime") if row is not None else None
-    return None if message is None else message.encode()
+    return None if row is None else messages.opened(connection, persons, [row]).get(mail)
 
 
 def opened(message: bytes) -> Opened:

@@ -15,7 +15,7 @@ from domain.mails import Resume as ResumeMails
 from domain.slices import Command
 from history.engine import Engine
 from history.envelope import new_id, own_request
-from notifications import planning, ranges, standing, switch
+from notifications import messages, planning, ranges, standing, switch
 from notifications.caps import Audience, MailRole, cap
 from notifications.outbox import TOO_OLD, Kind, State
 from notifications.standing import Outcomes, Run, Unsettled, Waiting
@@ -171,7 +171,9 @@ class Desk:
         Raises Unknown or Conflict, the latter also where its message is no longer kept, or it is a digest of days ago.
         """
         row = self._unsettled(mail)
-        if row.mime is None:
+        with self._database.read() as connection:
+            kept = messages.known(connection, [mail])
+        if not kept:
             raise Conflict("mail.not_kept", "The message of this mail is no longer kept, so it cannot be sent again.")
         if row.kind == Kind.DIGEST and self._outdated(row):
             raise Conflict("mail.superseded", "This digest is too old: the next one tells what it told.")

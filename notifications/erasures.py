@@ -19,12 +19,13 @@ from history.tables import erasures, person_index, person_keys
 from notifications import outbox, previewing
 from notifications.mailer import Mailer
 from notifications.outbox import State
-from notifications.tables import digest_ranges, mail_tokens
+from notifications.tables import digest_ranges, mail_messages, mail_tokens
 from notifications.tables import outbox as outbox_table
 
 PAGE: Final = 100
 SCRUBBED: Final = tuple(
-    table.name for table in (person_keys, person_index, outbox_table, mail_tokens, digest_ranges, erasures)
+    table.name
+    for table in (person_keys, person_index, outbox_table, mail_messages, mail_tokens, digest_ranges, erasures)
 )
 
 

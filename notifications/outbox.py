@@ -21,7 +21,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from domain.kernel import Sealed
 from history.persons import Persons, associated, seal
 from history.statements import insert_rows
-from notifications.tables import digest_ranges, mail_outcomes, mail_tokens, outbox
+from notifications import messages
+from notifications.tables import digest_ranges, mail_messages, mail_outcomes, mail_tokens, outbox
 
 CLAIM: Final = timedelta(minutes=15)
 ATTEMPTS: Final = 16
@@ -29,8 +30,6 @@ FIRST_WAIT: Final = timedelta(minutes=5)
 LONGEST_WAIT: Final = timedelta(hours=6)
 TOO_OLD: Final = timedelta(days=3)
 """So long after it was planned, a digest that could not be sent is left to the next one, which tells its range too."""
-KEPT: Final = timedelta(days=30)
-"""How long the message of a finished row is kept."""
 
 PART: Final = 500
 
@@ -62,6 +61,7 @@ SENT: Final = (State.ACCEPTED, State.UNKNOWN)
 """Where the mail went out, or may have."""
 FINAL: Final = (State.ACCEPTED, State.REFUSED, State.UNKNOWN, State.SUPPRESSED)
 SENDER_DIED: Final = "sender_died"
+SAID: Final = "last_error"
 
 _LIGHT: Final = [
     outbox.c[name]
@@ -161,8 +161,9 @@ def _claimable(now: datetime, *, resend: bool) -> Iterable[tuple[sa.ColumnElemen
         for state in HELD:
             yield outbox.c.state == str(state), *due, outbox.c.claimed_until < now
         if resend:
-            known = outbox.c.mime.is_not(None), outbox.c.attempts < ATTEMPTS, outbox.c.planned_at > now - TOO_OLD
-            yield outbox.c.state == str(State.UNKNOWN), *due, *known
+            kept = outbox.c.id.in_(sa.select(mail_messages.c.mail))
+            again = kept, outbox.c.attempts < ATTEMPTS, outbox.c.planned_at > now - TOO_OLD
+            yield outbox.c.state == str(State.UNKNOWN), *due, *again
 
 
 def expire(connection: Connection, now: datetime) -> int:
@@ -175,7 +176,7 @@ def expire(connection: Connection, now: datetime) -> int:
 
 def take(connection: Connection, owner: str, rows: Collection[UUID], now: datetime) -> dict[UUID, Any]:
     """Bring rows into the state in which they go out; return, by id, those that are still this sender's to send."""
-    ready = outbox.c.id.in_(rows), outbox.c.claimed_by == owner, outbox.c.state.in_(HELD), outbox.c.mime.is_not(None)
+    ready = outbox.c.id.in_(rows), outbox.c.claimed_by == owner, outbox.c.state.in_(HELD)
     values = {
         "state": str(State.TRANSMITTING),
         "attempts": outbox.c.attempts + 1,
@@ -281,7 +282,7 @@ class Settled:
 
     def sealed(self, key: bytes | None) -> "Settled":
         """Return it with what was said sealed under the person's key: mail servers repeat addresses."""
-        said = None if key is None or self.said is None else frozen(key, self.row, "last_error", self.said)
+        said = None if key is None or self.said is None else seal(key, self.said, associated(self.row.id, 0, SAID))
         return replace(self, said=said)
 
     @property
@@ -295,7 +296,7 @@ def settle(connection: Connection, settled: Sequence[Settled], now: datetime) ->
         return
     connection.execute(_SETTLE.values(changed_at=now), [one.values() for one in settled])
     if stopped := [one.row.id for one in settled if one.state is State.SUPPRESSED]:
-        connection.execute(outbox.update().where(outbox.c.id.in_(stopped)).values(mime=None))
+        messages.drop(connection, stopped)
     insert_rows(connection, mail_outcomes, [one.outcome(now) for one in settled])
 
 
@@ -318,26 +319,11 @@ def name(row: Any) -> str:  # noqa: ANN401 - a row of the outbox
     return f"{row.kind}-{row.id}"
 
 
-# --- what is frozen ---
-
-
-def frozen(key: bytes, row: Any, field: str, text: str) -> str:  # noqa: ANN401 - a row of the outbox
-    """Return a text of a row sealed under its person's key."""
-    return seal(key, text, associated(row.id, 0, field))
-
-
-def thaw(connection: Connection, persons: Persons, row: Any, field: str) -> str | None:  # noqa: ANN401
-    """Return a frozen text of a row, None where there is none or the person was erased."""
-    (opened,) = thaw_all(connection, persons, [row], field)
-    return opened
-
-
-def thaw_all(connection: Connection, persons: Persons, rows: Sequence[Any], field: str) -> list[str | None]:
-    """Return the frozen texts of rows, each as ``thaw`` does."""
-    boxes = [
-        None if (box := getattr(row, field)) is None else Sealed(row.supporter, row.id, 0, field, box) for row in rows
-    ]
-    return [opened if isinstance(opened, str) else None for opened in persons.open(connection, boxes)]
+def said_of(connection: Connection, persons: Persons, row: Any) -> str | None:  # noqa: ANN401 - a row of the outbox
+    """Return what the mail server said of a row last, None where it said nothing or the person was erased."""
+    box = None if row.last_error is None else Sealed(row.supporter, row.id, 0, SAID, row.last_error)
+    (opened,) = persons.open(connection, [box])
+    return opened if isinstance(opened, str) else None
 
 
 # --- forgetting ---
@@ -349,9 +335,8 @@ def forget(connection: Connection, supporter: UUID, now: datetime) -> dict[str, 
     That mails were sent stays countable.
     """
     own = outbox.c.supporter == supporter
-    said = sa.or_(outbox.c.mime.is_not(None), outbox.c.last_error.is_not(None))
-    bodies = connection.scalar(sa.select(sa.func.count()).where(own, outbox.c.mime.is_not(None))) or 0
-    connection.execute(outbox.update().where(own, said).values(mime=None, last_error=None))
+    bodies = messages.forget(connection, supporter)
+    connection.execute(outbox.update().where(own, outbox.c.last_error.is_not(None)).values(last_error=None))
     unsent = own, outbox.c.state.in_((*WAITING, *HELD))
     stopped = connection.execute(sa.select(*_LIGHT).where(*unsent).with_for_update()).all()
     settle(connection, [Settled(row, State.SUPPRESSED, "erased") for row in stopped], now)
@@ -364,9 +349,3 @@ def of_person(connection: Connection, supporter: UUID) -> Sequence[Any]:
     """Return the rows of one person: ``id``, ``kind`` and ``state``."""
     query = sa.select(outbox.c.id, outbox.c.kind, outbox.c.state).where(outbox.c.supporter == supporter)
     return connection.execute(query).all()
-
-
-def purge(connection: Connection, now: datetime) -> None:
-    """Drop the messages of rows with which nothing has happened for long."""
-    old = outbox.c.mime.is_not(None), outbox.c.changed_at < now - KEPT
-    connection.execute(outbox.update().where(*old).values(mime=None))

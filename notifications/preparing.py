@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from domain.kernel import Unavailable
 from history.engine import Engine
-from notifications import outbox, ranges, render, tokens
+from notifications import messages, outbox, ranges, render, tokens
 from notifications.composing import KINDS, compose_all
 from notifications.digest import Content, Links
 from notifications.language import Language
@@ -69,12 +69,7 @@ class Draft:
 _RENDERED: Final = (
     table.update()
     .where(table.c.id == sa.bindparam("key"))
-    .values(
-        {
-            name: sa.bindparam(f"new_{name}")
-            for name in ("mime", "from_position", "to_position", "rank", "subject_version")
-        }
-    )
+    .values({name: sa.bindparam(f"new_{name}") for name in ("from_position", "to_position", "rank", "subject_version")})
     .values(state=str(State.RENDERED))
 )
 
@@ -89,7 +84,7 @@ class Preparation:
     def prepare(self, rows: Sequence[Any], now: datetime) -> tuple[list[Mail], list[Settled]]:
         """Return (the messages of claimed rows, what became of the others); all of it is committed."""
         people = load_all(self._log, {row.supporter for row in rows})
-        settled, wanted, mails = [], [], []
+        settled, wanted = [], []
         for row in rows:
             person = people.get(row.supporter)
             if isinstance(person, Exception):
@@ -98,10 +93,10 @@ class Preparation:
                 settled.append(Settled(row, State.SUPPRESSED, reason))
             elif person is not None:
                 wanted.append((row, person))
-        kept = [each for each in wanted if each[0].mime is not None]
-        mails = self._thawed(kept)
+        mails = self._kept(wanted)
+        known = {mail.row.id for mail in mails}
         drafts = []
-        for one in self._drafts([each for each in wanted if each[0].mime is None], now):
+        for one in self._drafts([each for each in wanted if each[0].id not in known], now):
             if isinstance(one, Draft):
                 drafts.append(one)
             else:
@@ -148,17 +143,11 @@ class Preparation:
 
     # --- sealing ---
 
-    def _thawed(self, kept: Sequence[tuple[Any, Recipient]]) -> list[Mail]:
+    def _kept(self, wanted: Sequence[tuple[Any, Recipient]]) -> list[Mail]:
         """Return messages that were made for an earlier attempt."""
-        if not kept:
-            return []
         with self._database.read() as connection:
-            messages = outbox.thaw_all(connection, self._persons, [row for row, _ in kept], "mime")
-        return [
-            Mail(row, person, message.encode(), row.from_position)
-            for (row, person), message in zip(kept, messages, strict=True)
-            if message is not None  # else the person was erased this moment
-        ]
+            kept = messages.opened(connection, self._persons, [row for row, _ in wanted])
+        return [Mail(row, person, kept[row.id], row.from_position) for row, person in wanted if row.id in kept]
 
     def _frozen(self, drafts: Sequence[Draft], settled: list[Settled], now: datetime) -> list[Mail]:
         """Commit the messages of drafts, and what became of the other rows; return the messages."""
@@ -174,7 +163,7 @@ class Preparation:
             if isinstance(built, Settled):
                 settled.append(built)
             else:
-                made[draft.row.id] = (draft, built, outbox.frozen(key, draft.row, "mime", built.decode()))
+                made[draft.row.id] = (draft, built, messages.sealed(key, draft.row.id, built))
         with self._database.write() as connection:
             mine = outbox.mine(connection, self._owner, [row.id for row in rows])
             outbox.settle(
@@ -182,8 +171,8 @@ class Preparation:
             )
             made = {key: one for key, one in made.items() if key in mine}
             if made:
-                values = [draft.values | {"new_mime": mime} for draft, _, mime in made.values()]
-                connection.execute(_RENDERED.values(changed_at=now), values)
+                connection.execute(_RENDERED.values(changed_at=now), [draft.values for draft, _, _ in made.values()])
+                messages.keep(connection, {mail: box for mail, (_, _, box) in made.items()}, now)
                 tokens.keep(connection, {draft.secret: _token(draft) for draft, _, _ in made.values()}, now)
         return [
             Mail(draft.row, draft.person, message, draft.content.covers[0] if draft.content else None)

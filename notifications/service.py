@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from domain.kernel import Actor, Unavailable, now
 from history.engine import Engine
-from notifications import outbox, planning, runs, tokens
+from notifications import messages, outbox, planning, runs, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.desk import Desk
 from notifications.erasures import Erasures
@@ -168,7 +168,7 @@ class Notifications:
             with self._database.write() as connection:
                 key = runs.begin(connection, moment, planned)
                 runs.end(connection, key, sending.now, counts, sending.trouble)
-                outbox.purge(connection, moment)
+                messages.purge(connection, moment)
                 tokens.purge(connection, moment)
         return counts
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from notifications import messages
 from notifications.outbox import FINAL, HELD, WAITING, State
 from notifications.runs import latest
 from notifications.tables import outbox
@@ -128,9 +129,11 @@ def unsettled(connection: Connection, limit: int | None = None) -> list[Unsettle
         .order_by(outbox.c.changed_at.desc(), outbox.c.id)
         .limit(limit)
     )
+    rows = connection.execute(query).all()
+    kept = messages.known(connection, [row.id for row in rows])
     return [
-        Unsettled(row.id, row.kind, row.supporter, row.period, row.changed_at, row.attempts, row.mime is not None)
-        for row in connection.execute(query)
+        Unsettled(row.id, row.kind, row.supporter, row.period, row.changed_at, row.attempts, row.id in kept)
+        for row in rows
     ]
 
 

@@ -2,11 +2,9 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid, text
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid
 
 from history.tables import BigInt, Moment, metadata
-
-KEPT: Final = text("mime IS NOT NULL")
 
 outbox: Final = Table(
     "outbox",
@@ -24,7 +22,6 @@ outbox: Final = Table(
     Column("to_position", BigInt),
     Column("rank", Integer),
     Column("subject_version", Integer),
-    Column("mime", Text),
     Column("attempts", Integer, nullable=False),
     Column("last_error", Text),
     Column("claimed_by", Text),
@@ -35,12 +32,21 @@ outbox: Final = Table(
     UniqueConstraint("supporter", "kind", "period", name="outbox_once"),
     Index("outbox_work", "state", "kind", "not_before"),
     Index("outbox_changed", "changed_at", "state", "reason", "returned"),
-    Index("outbox_kept", "changed_at", sqlite_where=KEPT, postgresql_where=KEPT),
 )
-"""One row per supporter, kind and period, whoever plans it and how often. ``mime`` is the frozen message and
-``last_error`` what the mail server said of it last, both sealed under the person's key; ``subject_version`` is the
-version of the supporter's stream that set the address to be confirmed; ``returned`` is what came back of one
-that was sent: ``bounced``, ``undelivered`` (for now), ``blocked`` or ``complained``."""
+"""One row per supporter, kind and period, whoever plans it and how often. ``last_error`` is what the mail server said
+of it last, sealed under the person's key; ``subject_version`` is the version of the supporter's stream that set the
+address to be confirmed; ``returned`` is what came back of one that was sent: ``bounced``, ``undelivered`` (for now),
+``blocked`` or ``complained``."""
+
+mail_messages: Final = Table(
+    "mail_messages",
+    metadata,
+    Column("mail", Uuid, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("mail_messages_at", "at"),
+)
+"""The frozen messages of mails, sealed under their person's key, since they were made."""
 
 mail_outcomes: Final = Table(
     "mail_outcomes",

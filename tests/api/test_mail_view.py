@@ -17,8 +17,8 @@ from api.bootstrap import Groundswell, open_groundswell
 from api.settings import Settings
 from domain.kernel import Actor, identify, now
 from history.envelope import Envelope, new_id
-from notifications import outbox
-from notifications.outbox import KEPT
+from notifications import messages
+from notifications.messages import KEPT
 from notifications.tokens import Purpose, Token, keep, new
 
 ANNA = identify("supporter", "anna")
@@ -132,7 +132,7 @@ def test_what_is_no_longer_kept_is_said_to_be_gone(
 ) -> None:
     _, link = mailed(groundswell, tmp_path, locale="ar")
     with groundswell.engine.database.write() as connection:
-        outbox.purge(connection, now() + KEPT + timedelta(days=1))
+        messages.purge(connection, now() + KEPT + timedelta(days=1))
     answer = client.get(link)
     assert answer.status_code == 410
     assert '<html lang="ar" dir="rtl">' in answer.text

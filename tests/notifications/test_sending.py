@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from domain.kernel import identify
 from history.tables import events
-from notifications import outbox, preparing
+from notifications import messages, outbox, preparing
 from notifications.service import Notifications
+from notifications.tables import mail_messages
 from notifications.tables import outbox as table
 from projections.rebuild import rebuild
 from tests.support.mails import ANNA, MONDAY, Clock, campaign, crowd, join, service, tell
@@ -84,11 +85,12 @@ def test_the_frozen_message_is_sealed_under_the_persons_key(store: Store, mails:
     tell(store)
     mails.run(MONDAY)
     (row,) = rows(store)
-    assert "Anna" not in row.mime
     with store.engine.database.read() as connection:
-        message = outbox.thaw(connection, store.engine.persons, row, "mime")
-    assert message
-    assert "To: anna@example.org" in message
+        sealed = connection.scalar(sa.select(mail_messages.c.sealed))
+        message = messages.opened(connection, store.engine.persons, [row])[row.id]
+    assert sealed
+    assert "Anna" not in sealed
+    assert b"To: anna@example.org" in message
 
 
 # --- what does not go out at once ---
@@ -247,7 +249,7 @@ def test_one_persons_event_of_a_newer_release_stops_nobody_else(store: Store, ma
     assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "deferred": 1}
     (row,) = [row for row in rows(store) if row.state == "deferred"]
     with store.engine.database.read() as connection:
-        said = outbox.thaw(connection, store.engine.persons, row, "last_error")
+        said = outbox.said_of(connection, store.engine.persons, row)
     assert said == "UnknownTopic: This release does not know events of the topic dreams.Dreamt."
 
 
@@ -275,7 +277,10 @@ def test_what_changes_between_planning_and_sending_stops_that_mail(
     assert sink.recipients == ["s01@example.org"]
     (stopped,) = [row for row in rows(store) if row.state == "suppressed"]
     assert stopped.reason == reason
-    assert stopped.mime is None
+    with store.engine.database.read() as connection:
+        assert messages.known(connection, [row.id for row in rows(store)]) == {
+            row.id for row in rows(store) if row != stopped
+        }
 
 
 def test_no_digest_without_confirmed_address_and_consent(store: Store, mails: Notifications) -> None:

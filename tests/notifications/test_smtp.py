@@ -63,7 +63,7 @@ def test_answers(
     row = row_in(store, state)
     assert said not in row.last_error  # servers repeat addresses: it is sealed
     with store.engine.database.read() as connection:
-        assert said in (outbox.thaw(connection, store.engine.persons, row, "last_error") or "")
+        assert said in (outbox.said_of(connection, store.engine.persons, row) or "")
     assert (row.attempts, row.reason) == (1, reason)
     assert (row.not_before > MONDAY + timedelta(minutes=3)) is (state in {"deferred", "unknown"})
     # The other one arrived, on a new connection if need be; a second run in the same minute sends nothing.

@@ -1,7 +1,7 @@
 """What became of each attempt to send waits to be told to the history; one link of a mail serves all of its purposes.
 
 What waits to be sent is found in the order in which it is to be sent, however much waits; what is counted by outcome,
-and messages kept for long enough, without reading all that was ever sent.
+without reading all that was ever sent. Messages are kept apart from the outbox, whose rows change several times.
 """
 
 import sqlalchemy as sa
@@ -31,22 +31,31 @@ def upgrade() -> None:
         sa.Column("to_position", BIG),
         sa.Column("at", sa.Text, nullable=False),
     )
+    op.create_table(
+        "mail_messages",
+        sa.Column("mail", sa.Uuid, primary_key=True),
+        sa.Column("sealed", sa.Text, nullable=False),
+        sa.Column("at", sa.Text, nullable=False),
+    )
+    op.create_index("mail_messages_at", "mail_messages", ["at"])
+    op.execute("INSERT INTO mail_messages SELECT id, mime, changed_at FROM outbox WHERE mime IS NOT NULL")
+    op.drop_column("outbox", "mime")
     op.add_column("mail_tokens", sa.Column("mail", sa.Uuid))
     op.add_column("outbox", sa.Column("returned", sa.Text))
     op.drop_index("outbox_work", "outbox")
     op.create_index("outbox_work", "outbox", ["state", "kind", "not_before"])
     op.drop_index("outbox_changed", "outbox")
     op.create_index("outbox_changed", "outbox", ["changed_at", "state", "reason", "returned"])
-    kept = sa.text("mime IS NOT NULL")
-    op.create_index("outbox_kept", "outbox", ["changed_at"], sqlite_where=kept, postgresql_where=kept)
 
 
 def downgrade() -> None:
-    op.drop_index("outbox_kept", "outbox")
     op.drop_index("outbox_changed", "outbox")
     op.create_index("outbox_changed", "outbox", ["changed_at"])
     op.drop_index("outbox_work", "outbox")
     op.create_index("outbox_work", "outbox", ["state", "not_before"])
     op.drop_column("outbox", "returned")
     op.drop_column("mail_tokens", "mail")
+    op.add_column("outbox", sa.Column("mime", sa.Text))
+    op.execute("UPDATE outbox SET mime = (SELECT sealed FROM mail_messages WHERE mail = outbox.id)")
+    op.drop_table("mail_messages")
     op.drop_table("mail_outcomes")
