@@ -20,7 +20,6 @@ from domain.kernel import (
     Reference,
     Stage,
     SupporterRef,
-    Title,
     identify,
 )
 from domain.slices import Command, Slice
