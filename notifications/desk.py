@@ -1,6 +1,6 @@
 """The mail desk: what whoever sees to the mails asks, and what a person decides about them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -128,6 +128,11 @@ class Desk:
     def _held(self, audience: Audience) -> int:
         limit = cap(self._caps, MailRole.WORK)
         return audience.new if limit is not None and audience.new > limit else 0
+
+    def runs(self, limit: int) -> Sequence[Run]:
+        """Return the last runs, the newest first."""
+        with self._database.read() as connection:
+            return standing.runs(connection, limit)
 
     def unsettled(self, limit: int | None = None) -> list[Unsettled]:
         """Return the mails of which nobody knows whether they went out, the newest first."""

@@ -8,7 +8,7 @@ import click
 from api.cli import console
 from api.imports import CLI
 from api.words import counted
-from domain.kernel import Conflict
+from domain.kernel import Conflict, now
 from notifications.caps import Audience, MailRole, cap
 from notifications.switch import Halted
 
@@ -39,13 +39,18 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
         _check(found, limit, named)
         if found.size:
             console.confirm(f"Send {described(found)} now?", yes=yes or not sys.stdin.isatty())
+        begun = now()
         with console.progress(found.size, "sending") as report:
             counts = mails.run(progress=lambda done: report("sending", done), limit=limit)
+        (last,) = mails.desk.runs(1) or (None,)
+        trouble = last.trouble if last and last.started_at >= begun else None
     if as_json:
         console.print_json(counts)
     else:
         console.say(", ".join(f"{name} {count:,}" for name, count in counts.items()))
-    return console.FOUND_WRONG if any(counts.get(name) for name in WRONG) else console.DONE
+    if trouble:
+        console.print_error("mail.waits", f"{trouble} What waits is tried again by a running “up” or “work”.")
+    return console.FOUND_WRONG if trouble or any(counts.get(name) for name in WRONG) else console.DONE
 
 
 def _check(found: Audience, limit: int | None, named: int | None) -> None:

@@ -74,6 +74,8 @@ def _sentences(found: Status) -> Sequence[str]:
         )
     if found.waiting.under_way:
         said.append(f"Under way: {counted(found.waiting.under_way, 'mail')}.")
+    if found.trouble:
+        said.append(f"Trouble in the last run: {found.trouble}")
     if found.unknown:
         said.append(
             f"Unknown: {counted(found.unknown, 'mail')} of which nobody knows whether they went out; "
@@ -85,7 +87,8 @@ def _sentences(found: Status) -> Sequence[str]:
 def _rows(found: Status) -> Iterator[tuple[object, ...]]:
     counts = [asdict(found.outcomes[span]) for span in SPANS]
     for name, label in OUTCOMES.items():
-        yield label, *(one[name] for one in counts)
+        if not label.startswith(" ") or any(one[name] for one in counts):
+            yield label, *(one[name] for one in counts)
         if name in REASONS:
             reasons = [one[REASONS[name]] for one in counts]
             for reason in sorted(set().union(*reasons)):
@@ -98,6 +101,8 @@ def _became(counts: dict[str, int]) -> str:
 
 def _data(found: Status) -> dict[str, Any]:
     data = asdict(found)
+    if found.halt:
+        data["halt"]["by"] = str(found.halt.by)
     return data | {"audience": as_data(found.audience), "trouble": found.trouble}
 
 

@@ -106,7 +106,8 @@ def test_halted_mails_stay_and_the_status_says_by_whom_and_why(cli: Cli, sink: S
     said = cli("digest", "status").out
     assert "Mails are halted since" in said
     assert "by system:cli: The links are wrong." in said
-    assert cli("digest", "status", "--json").json["halt"]["reason"] == "The links are wrong."
+    halt = cli("digest", "status", "--json").json["halt"]
+    assert (halt["by"], halt["reason"]) == ("system:cli", "The links are wrong.")
     assert cli("digest", "halt", "--reason", "Again.").code == "mail_switch.already_halted"
     assert cli("digest", "resume").status == 0
     assert cli("digest", "resume").code == "mail_switch.not_halted"
@@ -128,6 +129,16 @@ def test_the_status_counts_outcomes_over_a_day_a_week_and_ever(cli: Cli, sink: S
     said = cli("digest", "status").out
     assert "Waiting: 1 mail, of which 1 for another attempt" in said
     assert [part.split() for part in said.splitlines() if part.startswith("sent")] == [["sent", "1", "1", "1"]]
+
+
+def test_where_the_mail_server_is_away_the_status_says_so(cli: Cli) -> None:
+    cli.environment["GROUNDSWELL_SMTP_URL"] = "smtp://127.0.0.1:1"
+    ran = cli("digest", "run", "--yes", "--json")
+    assert (ran.status, ran.code, ran.json["planned"]) == (1, "mail.waits", 3)
+    said = cli("digest", "status").out
+    assert "Trouble in the last run: The mail server 127.0.0.1:1 cannot be used" in said
+    assert "Waiting: 3 mails" in said
+    assert "127.0.0.1:1" in cli("digest", "status", "--json").json["trouble"]
 
 
 @pytest.fixture
