@@ -90,16 +90,17 @@ def plan(connection: Connection, mails: Iterable[Planned], now: datetime, host: 
     What gives way is not lost: its range of history is told by the new one.
     """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(outbox).on_conflict_do_nothing().returning(outbox.c.id, outbox.c.supporter)
+    statement = dialect.insert(outbox).on_conflict_do_nothing().returning(outbox.c.id)
     rows = [_new_row(mail, now, host) for mail in mails]
     new = 0
     for start in range(0, len(rows), PART):
         part = rows[start : start + PART]
-        added = connection.execute(statement, part).all()
+        digests = {row["id"]: row["supporter"] for row in part if row["kind"] == Kind.DIGEST}
+        older = _waiting(connection, list(digests.values()))
+        added = {row.id for row in connection.execute(statement, part)}
         new += len(added)
-        digests = {row["id"] for row in part if row["kind"] == Kind.DIGEST} & {row.id for row in added}
-        if digests:
-            _give_way(connection, [row.supporter for row in added if row.id in digests], digests, now)
+        replaced = {supporter for key, supporter in digests.items() if key in added}
+        settle(connection, [Settled(r, State.SUPPRESSED, "superseded") for r in older if r.supporter in replaced], now)
     return new
 
 
@@ -121,15 +122,12 @@ def _new_row(mail: Planned, now: datetime, host: str) -> dict[str, Any]:
     }
 
 
-def _give_way(connection: Connection, supporters: Sequence[UUID], new: set[UUID], now: datetime) -> None:
-    older = (
-        outbox.c.supporter.in_(supporters),
-        outbox.c.kind == str(Kind.DIGEST),
-        outbox.c.state.in_(WAITING),
-        outbox.c.id.not_in(new),
-    )
-    rows = connection.execute(sa.select(*_LIGHT).where(*older).with_for_update()).all()
-    settle(connection, [Settled(row, State.SUPPRESSED, "superseded") for row in rows], now)
+def _waiting(connection: Connection, supporters: Sequence[UUID]) -> Sequence[Any]:
+    """Return the digests of supporters that wait; asked before new ones are there, the database finds few."""
+    if not supporters:
+        return []
+    own = outbox.c.supporter.in_(supporters), outbox.c.kind == str(Kind.DIGEST), outbox.c.state.in_(WAITING)
+    return connection.execute(sa.select(*_LIGHT).where(*own).with_for_update()).all()
 
 
 # --- claiming ---
