@@ -100,9 +100,7 @@ class ImapMailbox:
                     yield _fetched(server, number.decode())
                     _answer(server.uid("STORE", number.decode(), "+FLAGS.SILENT", r"(\Seen)"))
         except (imaplib.IMAP4.error, OSError) as error:
-            raise Unavailable(
-                "mailbox.unreadable", f"The mailbox on {where} cannot be read: {_said(error)}."
-            ) from None
+            raise Unavailable("mailbox.unreadable", f"The mailbox on {where} cannot be read: {_said(error)}.") from None
 
     @contextmanager
     def _signed_in(self) -> Iterator[imaplib.IMAP4]:
