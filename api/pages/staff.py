@@ -55,6 +55,7 @@ def overview(store: Store, response: Response, stale: Stale, caller: MaybeCaller
             parked=sum(model.parked for model in found.models),
             retrying=sum(model.retrying for model in found.models),
             waiting=parked(store.runner, limit=WAITING),
+            mails=store.notifications.desk.gauges(),
             position=opened.position,
             stale=stale,
         )

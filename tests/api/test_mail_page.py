@@ -43,6 +43,11 @@ class Office:
     def page(self, path: str = "/staff/mail") -> str:
         return seen(self.browser.get(path))
 
+    def warning(self) -> str:
+        """What the overview says of mails that need somebody."""
+        found = re.search('<p class="notice error" id="mails">.*', self.browser.get("/staff").text)
+        return found[0] if found else ""
+
     def press(self, action: str, **filled: str) -> Response:
         return self.browser.post(f"/staff/mail/{action}", data=filled)
 
@@ -144,6 +149,7 @@ def test_what_a_worker_holds_is_said_and_can_be_let_go(office: Office) -> None:
     office.send()
     assert office.sink.raw == []
     office.sign_in(Role.MANAGER)
+    assert "2 digests are held" in office.warning()
     assert "2 digests are due and held" in office.page()
     office.press("send")
     office.send()
@@ -161,10 +167,12 @@ def test_halting_takes_a_reason_and_holds_until_somebody_resumes(office: Office)
     page = seen(office.press("halt", reason="The <links> are wrong."))
     assert "Mails are halted since" in page
     assert "by staff@example.org: The <links> are wrong." in page
+    assert "All mail is halted" in office.warning()
     office.send()
     assert office.sink.raw == []
     assert office.press("halt", reason="Twice").status_code == 409
     assert "Mails go out again." in seen(office.press("resume"))
+    assert office.warning() == ""
     office.send()
     assert len(office.sink.raw) == 2
 
@@ -195,6 +203,7 @@ def test_all_mails_of_unknown_fate_are_settled_by_one_button(office: Office) -> 
     office.sink.at_data = ["cut", "cut"]
     office.send()
     assert "Send all 2 again" in office.page()
+    assert "2 mails are of unknown fate" in office.warning()
     office.run("supporters.erase", supporter="ben")
     office.groundswell.notifications.purge()
     answer = office.press("unknown/all/resend")
