@@ -1,6 +1,7 @@
 """``groundswell digest run`` and what guards it: the audience is shown, asked about and capped; mails can be halted."""
 
 import sys
+from datetime import datetime
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from api.imports import CLI
 from api.words import counted
 from domain.kernel import Conflict, now
 from notifications.caps import Audience, MailRole, cap
+from notifications.desk import Desk
 from notifications.switch import Halted
 
 WRONG = ("deferred", "refused", "unknown")
@@ -39,18 +41,28 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
         _check(found, limit, named)
         if found.size:
             console.confirm(f"Send {described(found)} now?", yes=yes or not sys.stdin.isatty())
-        begun = now()
+        begun, new = now(), None if limit is None else limit - found.waiting
         with console.progress(found.size, "sending") as report:
-            counts = mails.run(progress=lambda done: report("sending", done), limit=limit)
-        (last,) = mails.desk.runs(1) or (None,)
-        trouble = last.trouble if last and last.started_at >= begun else None
+            counts = mails.run(progress=lambda done: report("sending", done), limit=new)
+        trouble = _trouble(mails.desk, begun)
     if as_json:
         console.print_json(counts)
     else:
         console.say(", ".join(f"{name} {count:,}" for name, count in counts.items()))
     if trouble:
-        console.print_error("mail.waits", f"{trouble} What waits is tried again by a running “up” or “work”.")
+        console.print_error(*trouble)
     return console.FOUND_WRONG if trouble or any(counts.get(name) for name in WRONG) else console.DONE
+
+
+def _trouble(desk: Desk, begun: datetime) -> tuple[str, str] | None:
+    """Return (code, sentence) of why a run that began then left something, if it did."""
+    if standing := desk.halt():
+        halted = Halted(standing)
+        return halted.code, halted.message
+    for last in desk.runs(1):
+        if last.started_at >= begun and last.trouble:
+            return "mail.waits", f"{last.trouble} What waits is tried again by a running “up” or “work”."
+    return None
 
 
 def _check(found: Audience, limit: int | None, named: int | None) -> None:
