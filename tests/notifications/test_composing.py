@@ -79,16 +79,38 @@ def test_each_is_told_what_they_would_be_told_alone(store: Store) -> None:
     store.run("pledges.check_in", campaign="listen", ask="ten", supporter="dana", on="2026-03-04",
               at="2026-03-05T08:00:00Z")  # fmt: skip
     store.run("supporters.set_visibility", supporter="emil", public=True, display_name="Emil")
+    for name, kind, recipient in (("team", "chapter", "porto"), ("own", "supporter", "dana")):
+        store.run("recognitions.nominate", recognition=name, title=name, recipient={"kind": kind, "id": recipient})
+        store.run("recognitions.award", recognition=name)
+    store.run("actions.log", action="call", policy="bill", supporter="fatma", kind="call", on="2026-01-01")
+    store.run("actions.record_response", action="call", summary="Noted.", on="2026-03-05")
+    store.run("pledges.make", campaign="listen", ask="circle", supporter="fatma", at="2026-03-04T12:00:00Z")
     store.catch_up()
-    told: Sequence[Told] = (None, (20, None), (store.head - 3, 2), (store.head, None))
-    readers = list(zip(people(store, "anna", "dana", "emil", "fatma"), told, strict=True))
-    together = batch(store, *readers)
-    for reader in readers:
-        apart = alone(store, reader)
-        assert render.digest(together[reader[0].supporter], LINKS) == render.digest(apart, LINKS)
-        assert together[reader[0].supporter].covers == apart.covers
-        assert together[reader[0].supporter].rank == apart.rank
-    assert {content.language.code for content in together.values()} == {"en", "ar", "es"}
+    readers = people(store, "anna", "dana", "emil", "fatma")
+    early, late, head = (20, None), (store.head - 3, 2), (store.head, None)
+    arrangements: Sequence[Sequence[Told]] = (
+        (None, early, late, head), (head, late, early, None), (late, None, head, early), (early,) * 4,
+    )  # fmt: skip
+    languages = set()
+    for told in arrangements:
+        together = batch(store, *zip(readers, told, strict=True))
+        for reader in zip(readers, told, strict=True):
+            apart, content = alone(store, reader), together[reader[0].supporter]
+            assert render.digest(content, LINKS) == render.digest(apart, LINKS)
+            assert (content.covers, content.rank) == (apart.covers, apart.rank)
+            languages.add(content.language.code)
+    assert languages == {"en", "ar", "es"}
+
+
+def test_a_rank_is_forgotten_by_whoever_is_shown_no_more(store: Store) -> None:
+    tell(store)
+    (anna,) = people(store, "anna")
+    content = alone(store, (anna, (store.head, 7)))
+    assert (content.rank, items(content, Subject.BOARD)) == (None, [])
+    anna.public = True
+    content = alone(store, (anna, (store.head, 7)))
+    assert content.rank == 1
+    assert [item.detail for item in items(content, Subject.BOARD)] == ["Last time you were number 7."]
 
 
 def test_a_batch_is_read_in_a_few_queries_however_many_are_in_it(store: Store) -> None:
