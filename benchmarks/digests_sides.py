@@ -30,7 +30,7 @@ from api.bootstrap import Groundswell, open_groundswell
 from api.process import tune
 from api.settings import Settings
 from benchmarks.peak import peak
-from notifications import messages, planning, preparing, render, reporting, sending, templating, transmitting
+from notifications import messages, planning, preparing, ranges, render, reporting, sending, templating, transmitting
 from notifications.composing import KINDS, compose
 from notifications.digest import Links
 from notifications.movement import Movement
@@ -102,10 +102,11 @@ def naive(groundswell: Groundswell, moment: datetime, limit: int) -> int:
     with groundswell.reader.open((*KINDS, *planning.KINDS)) as views:
         shared = Surroundings(views, log, Movement(log, views.position, views.position), groundswell.settings.base_url)
         due = [mail.supporter for mail in islice(chain.from_iterable(planning.due(views, moment)), limit)]
+        told = ranges.told(views.connection, due)
         for supporter in due:
             person = load(log, supporter)
             assert person is not None
-            content = compose(shared, person, None, moment)
+            content = compose(shared, person, told.get(supporter), moment)
             links = Links.of(groundswell.settings.base_url, f"{supporter}")
             values = render.values_of(content, links, FIRST_ITEMS)
             message = EmailMessage()
@@ -120,6 +121,7 @@ def naive(groundswell: Groundswell, moment: datetime, limit: int) -> int:
             with smtplib.SMTP("127.0.0.1", mailer.port) as smtp:  # type: ignore[attr-defined] # it is one for SMTP
                 smtp.send_message(message)
             with groundswell.engine.database.write() as connection:
+                connection.execute(digest_ranges.delete().where(digest_ranges.c.supporter == supporter))
                 row = {"supporter": supporter, "position": views.position, "at": moment}
                 connection.execute(digest_ranges.insert().values(**row))
             sent += 1
