@@ -15,8 +15,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Column, Table, Text
 
+from domain.addresses import check_email
 from domain.kernel import Actor, GroundswellError, Unknown, now
-from domain.supporters import check_email
 from history.database import Database
 from history.tables import Moment, metadata
 

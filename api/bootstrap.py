@@ -21,6 +21,7 @@ from domain import (
     partnerships,
     pledges,
     policies,
+    preferences,
     recognitions,
     scoring,
     supporters,
@@ -50,6 +51,7 @@ from projections.views import Reader
 
 SLICES: Final[tuple[Slice, ...]] = (
     supporters.SLICE,
+    preferences.SLICE,
     chapters.SLICE,
     campaigns.SLICE,
     pledges.SLICE,

@@ -35,8 +35,9 @@ from api.common import (
 from api.direct import gathered_by
 from api.limits import Limiter
 from api.openapi import STAFF, answers, body
+from domain.addresses import check_email
 from domain.kernel import Invalid, Stage, Unknown, identify
-from domain.supporters import Supporter, check_email
+from domain.supporters import Supporter
 from history.envelope import Envelope, new_id
 from history.envelope import Request as CommandRequest
 from history.plans import Plan

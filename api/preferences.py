@@ -18,7 +18,7 @@ from api.common import Store
 from api.mail_links import act, known, limited, shown
 from api.receipts import surroundings
 from domain.kernel import Invalid, check_zone, now
-from domain.supporters import Frequency
+from domain.schedule import Frequency
 from notifications.language import Language, languages, mark
 from notifications.links import Link
 from notifications.preferences import Preferences

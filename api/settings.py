@@ -8,8 +8,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Final, NoReturn
 
+from domain.addresses import check_email
 from domain.kernel import Invalid
-from domain.supporters import check_email
 from notifications.caps import CAPS
 
 LOG_LEVELS = ("debug", "info", "warning", "error")

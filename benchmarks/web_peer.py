@@ -20,7 +20,7 @@ from sqlalchemy import Column, Connection, ForeignKey, MetaData, Table, Text, Un
 from sqlalchemy.dialects.postgresql import insert
 
 from api.limits import Limiter, TooMany
-from domain.supporters import check_email
+from domain.addresses import check_email
 
 metadata = MetaData()
 moment = sa.DateTime(timezone=True)

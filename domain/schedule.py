@@ -19,14 +19,24 @@ What is told is a range of history, so nothing is lost where a period is left ou
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from domain.kernel import Invalid, zone
-from domain.supporters import UTC_NAME, Frequency
 
+GREENWICH: Final = zone("UTC")
 MONDAY: Final = 1
 MORNING: Final = 8
+
+
+class Frequency(StrEnum):
+    """How often a supporter wants the digest."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    OFF = "off"
 
 
 class Wish(NamedTuple):
@@ -153,9 +163,9 @@ def frequency_of(wish: Wish) -> Frequency:
 def place_of(wish: Wish) -> ZoneInfo:
     """Return the time zone of a wish; UTC for a name that this machine's tables do not have (any more)."""
     try:
-        return zone(wish.time_zone or UTC_NAME)
+        return zone(wish.time_zone) if wish.time_zone else GREENWICH
     except Invalid:
-        return zone(UTC_NAME)
+        return GREENWICH
 
 
 def key_of(frequency: Frequency, day: date) -> str:

@@ -1,24 +1,18 @@
 """Supporters: the persons known to the movement, with consent, preferences and chapters."""
 
-import re
 from dataclasses import field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar
 from uuid import UUID
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
-
-from domain.campaigns import Campaign
+from domain.addresses import check_email
 from domain.chapters import Chapter
 from domain.kernel import (
     FINDABLE,
     PERSONAL,
     UNSET,
     Aggregate,
-    Between,
-    CampaignRef,
     ChapterRef,
     Conflict,
     Context,
@@ -37,20 +31,11 @@ from domain.kernel import (
     identify,
     zone,
 )
+from domain.schedule import Frequency
 from domain.slices import Command, Slice, changes
 
-SPECIAL_USE_DOMAIN_NAMES.clear()  # the library's own way to have it judge the form of an address, not its use
 FindableText = Annotated[str | Sealed | Erased | Unset | None, PERSONAL, FINDABLE]
 UTC_NAME = "UTC"
-
-
-class Frequency(StrEnum):
-    """How often a supporter wants the digest."""
-
-    DAILY = "daily"
-    WEEKLY = "weekly"
-    MONTHLY = "monthly"
-    OFF = "off"
 
 
 class Undeliverable(StrEnum):
@@ -271,28 +256,6 @@ class Supporter(Aggregate, prefix="supporters"):
         self.record(self.Erased)
 
 
-_PLAIN: Final = re.compile(r"\w[\w+-]*(?:\.[\w+-]+)*@(?:[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*\.)+[A-Za-z]{2,}", re.ASCII)
-_LONGEST_PLAIN: Final = 63
-"""Most addresses are plain: to see that is quicker by far than to examine them, and says the same."""
-
-
-def check_email(address: str) -> str:
-    """Return the address in its normal form; raise Invalid where it is malformed (RFC 5321, 5322, 6531).
-
-    Quoted local parts, comments and address literals are refused too. Whether mail arrives is for its confirmation to
-    show: a name such as ``localhost`` or ``example.test`` is well-formed.
-    """
-    if _PLAIN.fullmatch(address) and len(address) <= _LONGEST_PLAIN:
-        local, _, domain = address.partition("@")
-        if local.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
-            local = local.lower()
-        return f"{local}@{domain.lower()}"
-    try:
-        return validate_email(address, check_deliverability=False, globally_deliverable=False).normalized
-    except EmailNotValidError:
-        raise Invalid("email.malformed", "That is not an e-mail address.") from None
-
-
 class SupporterCommand(Command):
     """A command to one supporter."""
 
@@ -383,64 +346,6 @@ class RecordConsent(SupporterCommand, name="supporters.consent"):
         supporter.record(Supporter.ConsentRecorded, subject=self.topic, granted=self.granted, wording=self.wording)
 
 
-class SetVisibility(SupporterCommand, name="supporters.set_visibility"):
-    """Choose whether boards show the supporter's name."""
-
-    public: bool
-    display_name: Title | None = None
-
-    def decide(self, _context: Context, stage: Stage) -> None:
-        """Never refused for a present supporter."""
-        self.load(stage).record(Supporter.VisibilitySet, public=self.public, display_name=self.display_name)
-
-
-class SetDigest(SupporterCommand, name="supporters.set_digest"):
-    """Choose how often, on which ISO weekday (1 is Monday) and at which local hour the digest comes."""
-
-    frequency: Frequency
-    weekday: Annotated[int, Between(1, 7)] | None = None
-    hour: Annotated[int, Between(0, 23)] | None = None
-
-    def decide(self, _context: Context, stage: Stage) -> None:
-        """Never refused for a present supporter."""
-        self.load(stage).record(Supporter.DigestSet, frequency=self.frequency, weekday=self.weekday, hour=self.hour)
-
-
-class PauseDigest(SupporterCommand, name="supporters.pause_digest"):
-    """Let no digest come before a day of the supporter's own; null ends the pause."""
-
-    until: date | None
-
-    def decide(self, context: Context, stage: Stage) -> None:
-        """Refused when the day has come, or nothing changes."""
-        supporter = self.load(stage)
-        supporter.pause(self.until, supporter.local_day(context.at))
-
-
-class MuteCampaign(SupporterCommand, name="supporters.mute_campaign"):
-    """Leave a campaign out of the supporter's digests."""
-
-    campaign: CampaignRef
-
-    def streams(self) -> tuple[UUID, ...]:
-        """The supporter and the campaign."""
-        return (self.key, identify("campaign", self.campaign))
-
-    def decide(self, _context: Context, stage: Stage) -> None:
-        """Refused when the campaign is unknown, or muted already."""
-        self.load(stage).mute(stage.get(Campaign, identify("campaign", self.campaign), self.campaign).id)
-
-
-class UnmuteCampaign(SupporterCommand, name="supporters.unmute_campaign"):
-    """Take a campaign into the supporter's digests again."""
-
-    campaign: CampaignRef
-
-    def decide(self, _context: Context, stage: Stage) -> None:
-        """Refused when it is not muted."""
-        self.load(stage).unmute(identify("campaign", self.campaign))
-
-
 class SuppressMail(SupporterCommand, name="supporters.suppress_mail"):
     """Let no more mail go to the supporter's address, until it is confirmed anew or another one is given."""
 
@@ -488,19 +393,5 @@ class Erase(SupporterCommand, name="supporters.erase"):
 SLICE = Slice(
     "supporters",
     (Supporter,),
-    (
-        Register,
-        Amend,
-        ConfirmEmail,
-        RecordConsent,
-        SetVisibility,
-        SetDigest,
-        PauseDigest,
-        MuteCampaign,
-        UnmuteCampaign,
-        SuppressMail,
-        JoinChapter,
-        LeaveChapter,
-        Erase,
-    ),
+    (Register, Amend, ConfirmEmail, RecordConsent, SuppressMail, JoinChapter, LeaveChapter, Erase),
 )

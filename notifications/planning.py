@@ -14,8 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.schedule import Period, Told, Wish, key_of, latest
-from domain.supporters import Frequency
+from domain.schedule import Frequency, Period, Told, Wish, key_of, latest
 from notifications.outbox import WAITING, Kind, Planned
 from notifications.tables import outbox
 from projections.subscriptions import Subscriptions, standing

@@ -7,17 +7,10 @@ from typing import Any
 from uuid import UUID
 
 from domain.kernel import UNSET
-from domain.schedule import MORNING, frequency_of, place_of
+from domain.preferences import MuteCampaign, PauseDigest, SetDigest, SetVisibility, UnmuteCampaign
+from domain.schedule import MORNING, Frequency, frequency_of, place_of
 from domain.slices import Command
-from domain.supporters import (
-    Amend,
-    Frequency,
-    MuteCampaign,
-    PauseDigest,
-    SetDigest,
-    SetVisibility,
-    UnmuteCampaign,
-)
+from domain.supporters import Amend
 from notifications.language import spoken
 from notifications.recipients import Recipient
 

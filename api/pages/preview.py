@@ -15,8 +15,8 @@ from api.mail_view import as_mailed
 from api.pages.mail import REASONS
 from api.pages.rendering import SECURITY, page
 from api.problems import status_of
+from domain.addresses import check_email
 from domain.kernel import GroundswellError, Invalid, identify
-from domain.supporters import check_email
 from history.envelope import read_moment
 from notifications import browsing
 from notifications.outbox import State

@@ -6,18 +6,16 @@ from typing import Any
 import pytest
 
 from domain.campaigns import Draft
+from domain.preferences import MuteCampaign, PauseDigest, SetDigest
+from domain.schedule import Frequency
 from domain.slices import Command
 from domain.subscriptions import Subscription
 from domain.supporters import (
     Amend,
     ConfirmEmail,
     Erase,
-    Frequency,
-    MuteCampaign,
-    PauseDigest,
     RecordConsent,
     Register,
-    SetDigest,
     SuppressMail,
     Undeliverable,
 )

@@ -9,28 +9,24 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given as given_any
 from hypothesis import strategies as st
 
+from domain.addresses import check_email
 from domain.campaigns import Draft
 from domain.chapters import Close, Found
 from domain.kernel import Invalid, identify
+from domain.preferences import MuteCampaign, PauseDigest, SetDigest, SetVisibility, UnmuteCampaign
+from domain.schedule import Frequency
 from domain.slices import Command
 from domain.supporters import (
     Amend,
     ConfirmEmail,
     Erase,
-    Frequency,
     JoinChapter,
     LeaveChapter,
-    MuteCampaign,
-    PauseDigest,
     RecordConsent,
     Register,
-    SetDigest,
-    SetVisibility,
     Supporter,
     SuppressMail,
     Undeliverable,
-    UnmuteCampaign,
-    check_email,
 )
 from tests.domain.story import given, happened
 

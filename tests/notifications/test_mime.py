@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from domain.addresses import check_email
 from domain.kernel import Invalid
-from domain.supporters import check_email
 from notifications.digest import Image, one_line
 from notifications.mime import ALTERNATIVE, RELATED, Letter, Sender, build, mailable
 

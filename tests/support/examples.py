@@ -31,7 +31,7 @@ def slices() -> tuple[Slice, ...]:
 
 def aggregates() -> tuple[type[Aggregate], ...]:
     """Every aggregate of every slice."""
-    return tuple(aggregate for one in slices() for aggregate in one.aggregates)
+    return tuple(dict.fromkeys(aggregate for one in slices() for aggregate in one.aggregates))
 
 
 def topics() -> Iterator[tuple[str, type[Aggregate], type[Event]]]:
