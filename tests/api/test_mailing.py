@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from notifications.transmitting import IN_FLIGHT
 from tests.support.cli import Cli, Ran
 from tests.support.due import file_of
 from tests.support.sink import Sink, running_sink
@@ -113,6 +114,26 @@ def test_halted_mails_stay_and_the_status_says_by_whom_and_why(cli: Cli, sink: S
     assert cli("digest", "resume").code == "mail_switch.not_halted"
     assert cli("digest", "run", "--yes").status == 0
     assert len(sink.raw) == 3
+
+
+def test_a_run_that_is_halted_from_elsewhere_ends_with_what_is_in_flight(cli: Cli, sink: Sink) -> None:
+    more = [f"guest{number}" for number in range(IN_FLIGHT)]
+    assert cli("import", file_of(cli.folder, *more)).status == 1  # for the campaign is there
+    halts: list[Ran] = []
+
+    def halt(_: bytes) -> None:
+        if not halts:
+            halts.append(cli.apart("digest", "halt", "--reason", "Stop."))
+
+    sink.at_message = halt
+    ran = cli("digest", "run", "--yes", "--json")
+    assert [halt.status for halt in halts] == [0]
+    assert (ran.status, ran.code) == (1, "mail.halted")
+    assert ran.json == {"planned": 3 + IN_FLIGHT, "accepted": IN_FLIGHT}
+    assert len(sink.raw) == IN_FLIGHT
+    assert cli("digest", "resume").status == 0
+    assert cli("digest", "run", "--yes", "--json").json == {"planned": 0, "accepted": 3}
+    assert len(set(sink.recipients)) == 3 + IN_FLIGHT
 
 
 # --- what became of them ---

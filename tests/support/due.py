@@ -34,6 +34,8 @@ def due(*names: str) -> list[tuple[str, Data]]:
 
 def file_of(folder: Path, *names: str) -> Path:
     """Write them as a file of commands."""
-    commands = enumerate(due(*names))
-    lines = [line(0, id=f"due{number}", command=name, data=data, at=LONG_AGO) for number, (name, data) in commands]
+    lines = [
+        line(0, id=f"{names[0]}-{number}", command=command, data=data, at=LONG_AGO)
+        for number, (command, data) in enumerate(due(*names))
+    ]
     return write_lines(folder / "due.jsonl", lines)
