@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from api.common import Store
 from api.mail_links import PRIVATE, known, shown
 from api.pages.rendering import SECURITY
+from domain.kernel import now
 from notifications import browsing
 from notifications.messages import KEPT
 from notifications.tokens import Purpose
@@ -36,7 +37,7 @@ def in_the_browser(store: Store, token: str) -> Response:
     message = None
     if link.token.mail is not None:
         with engine.database.read() as connection:
-            message = browsing.frozen(connection, engine.persons, link.token.mail)
+            message = browsing.frozen(connection, engine.persons, link.token.mail, now())
     if message is not None:
         return as_mailed(browsing.opened(message).html)
     language = link.language

@@ -3,6 +3,7 @@
 import base64
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from email import message_from_bytes
 from email.message import EmailMessage, MIMEPart
 from email.policy import default
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 
 from history.persons import Persons
 from notifications import messages
+from notifications.tables import mail_messages
 from notifications.tables import outbox as table
 
 _CID: Final = re.compile(r'src="cid:([^"]+)"')
@@ -30,9 +32,10 @@ class Opened:
     """Bytes of the message as it goes over the wire."""
 
 
-def frozen(connection: Connection, persons: Persons, mail: UUID) -> bytes | None:
-    """Return the message of a place in the outbox; None where it is no longer kept, or its person was erased."""
-    row = connection.execute(sa.select(table).where(table.c.id == mail)).first()
+def frozen(connection: Connection, persons: Persons, mail: UUID, now: datetime) -> bytes | None:
+    """Return the message of a place in the outbox; None where it was kept long enough, or its person was erased."""
+    query = sa.select(table).join(mail_messages, mail_messages.c.mail == table.c.id)
+    row = connection.execute(query.where(table.c.id == mail, mail_messages.c.at > now - messages.KEPT)).first()
     return None if row is None else messages.opened(connection, persons, [row]).get(mail)
 
 

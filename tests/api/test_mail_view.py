@@ -19,6 +19,7 @@ from domain.kernel import Actor, identify, now
 from history.envelope import Envelope, new_id
 from notifications import messages
 from notifications.messages import KEPT
+from notifications.tables import mail_messages
 from notifications.tokens import Purpose, Token, keep, new
 
 ANNA = identify("supporter", "anna")
@@ -127,12 +128,16 @@ def test_only_the_link_of_the_mail_opens_it(groundswell: Groundswell, client: Te
     assert client.get(f"/mail/{secret}").status_code == 404
 
 
+@pytest.mark.parametrize("purged", [True, False])
 def test_what_is_no_longer_kept_is_said_to_be_gone(
-    groundswell: Groundswell, client: TestClient, tmp_path: Path
+    groundswell: Groundswell, client: TestClient, tmp_path: Path, *, purged: bool
 ) -> None:
     _, link = mailed(groundswell, tmp_path, locale="ar")
     with groundswell.engine.database.write() as connection:
-        messages.purge(connection, now() + KEPT + timedelta(days=1))
+        if purged:
+            messages.purge(connection, now() + KEPT + timedelta(days=1))
+        else:  # no worker has run since
+            connection.execute(mail_messages.update().values(at=now() - KEPT))
     answer = client.get(link)
     assert answer.status_code == 410
     assert '<html lang="ar" dir="rtl">' in answer.text
