@@ -145,10 +145,9 @@ class Transmission:
 
     def _committed(self, group: Group) -> list[Mail]:
         """Commit what became of the group before, and that this one goes out now; return those that are still ours."""
-        now = self._clock()
+        now, settled = self._clock(), [*self._settled, *group.settled]
         with self._database.write() as connection:
-            self._settle(connection, [*self._settled, *group.settled], now)
-            self._settled = []
+            known = self._settle(connection, settled, now)
             outbox.put_back(connection, self._owner, group.later, now)
             halted = switch.halted(connection)
             if halted:
@@ -156,20 +155,26 @@ class Transmission:
                 taken: dict[UUID, Any] = {}
             else:
                 taken = outbox.take(connection, self._owner, [mail.row.id for mail in group.mails], now)
+        self._settled = []
+        self.counts.update(known)
         if halted:
             raise Halted
         return [replace(mail, row=taken[mail.row.id]) for mail in group.mails if mail.row.id in taken]
 
     def _send(self, group: Sequence[Mail]) -> None:
-        """Send a group; what was not begun is put back."""
+        """Send a group; what was not begun is put back. Of one at which something of ours fails nobody knows."""
         waiting, until = {mail.row.id: mail for mail in group}, self._clock() + IN_TIME
         try:
             for mail in group:
                 self._check_relay()
                 if self._clock() > until or self._pacing.rests(_domain(mail), self._clock()):
                     continue
-                outcome = self._sent(mail)
                 del waiting[mail.row.id]
+                try:
+                    outcome = self._sent(mail)
+                except Unavailable:
+                    waiting[mail.row.id] = mail
+                    raise
                 self._pacing.note(_domain(mail), outcome, self._clock())
                 self._settled.append(_settled(mail.row, outcome, self._clock()))
         finally:
@@ -187,21 +192,22 @@ class Transmission:
     # --- what became of them ---
 
     def _settle_last(self) -> None:
-        settled, self._settled = self._settled, []
-        if settled:
+        if self._settled:
             with self._database.write() as connection:
-                self._settle(connection, settled, self._clock())
+                known = self._settle(connection, self._settled, self._clock())
+            self._settled = []
+            self.counts.update(known)
 
-    def _settle(self, connection: Connection, settled: Sequence[Settled], now: datetime) -> None:
-        """Note what became of mails, where it is still this sender's to say."""
+    def _settle(self, connection: Connection, settled: Sequence[Settled], now: datetime) -> Counter[str]:
+        """Note what became of mails, where it is still this sender's to say; return how many came to which state."""
         if not settled:
-            return
+            return Counter()
         mine = outbox.mine(connection, self._owner, [one.row.id for one in settled])
         settled = [one for one in settled if one.row.id in mine]
         keys = self._persons.keys(connection, {one.row.supporter for one in settled if one.said})
         outbox.settle(connection, [one.sealed(keys.get(one.row.supporter)) for one in settled], now)
         ranges.tell(connection, [one.row for one in settled if one.state is State.ACCEPTED], now)
-        self.counts.update(one.state for one in settled)
+        return Counter(str(one.state) for one in settled)
 
 
 def _domain(mail: Mail) -> str:

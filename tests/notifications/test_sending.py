@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from domain.kernel import identify
 from history.tables import events
-from notifications import messages, outbox, preparing
+from notifications import messages, outbox, preparing, transmitting
 from notifications.service import Notifications
 from notifications.tables import mail_messages
 from notifications.tables import outbox as table
@@ -216,6 +216,23 @@ def test_a_sender_that_was_held_up_may_still_say_what_became_of_its_mail(
     assert mails.run(MONDAY) == {"planned": 1, "accepted": 1}
     (row,) = rows(store)
     assert (row.state, row.reason) == ("accepted", None)
+
+
+def test_a_fault_of_ours_in_the_middle_of_sending_leaves_one_mail_unknown(
+    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(store, 3)
+
+    def fail(*_: object) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transmitting, "_settled", fail)  # after the server's answer, before it is noted
+        with pytest.raises(ValueError, match="a fault"):
+            mails.run(MONDAY)
+    assert sorted(row.state for row in rows(store)) == ["pending", "pending", "transmitting"]
+    assert mails.run(MONDAY + timedelta(hours=1)) == {"planned": 0, "accepted": 2, "unknown": 1}
+    assert len(set(sink.recipients)) == len(sink.recipients) == 3
 
 
 @pytest.mark.parametrize("step", ["compose_all", "build"])
