@@ -10,7 +10,7 @@ import click
 
 from api.cli import console
 from api.mail_view import CSP
-from domain.kernel import Invalid, Unavailable, identify
+from domain.kernel import Unavailable, identify
 from history.envelope import read_moment
 from notifications import browsing
 from notifications.previewing import WHY, Preview
@@ -20,23 +20,17 @@ PATIENCE: Final = 60.0
 
 
 @click.command()
-@click.argument("supporter", required=False)
-@click.option("--supporter", "named", metavar="SUPPORTER", help="Whose digest; the same as the argument.")
+@click.option("--supporter", required=True, metavar="REFERENCE", help="Whose digest.")
 @click.option("--at", help="As if it were this moment (RFC 3339).")
 @click.option("--html", is_flag=True, help="Print the HTML part, with its pictures inside.")
 @click.option("--open", "in_browser", is_flag=True, help="Show the HTML part in a browser; no file is left behind.")
 @console.as_json_option
-def preview(
-    *, supporter: str | None, named: str | None, at: str | None, html: bool, in_browser: bool, as_json: bool
-) -> None:
+def preview(*, supporter: str, at: str | None, html: bool, in_browser: bool, as_json: bool) -> None:
     """Show the digest that one person would get now, exactly as it would go out; nothing is sent or recorded."""
-    reference = named or supporter
-    if reference is None or (named and supporter and named != supporter):
-        raise Invalid("digest.whose", "Say whose digest: groundswell digest preview --supporter REFERENCE.")
     moment = read_moment(at, "--at") if at else None
     with console.opened() as groundswell:
         groundswell.catch_up()
-        found = groundswell.notifications.previews.of(identify("supporter", reference), moment)
+        found = groundswell.notifications.previews.of(identify("supporter", supporter), moment)
     message = browsing.opened(found.message)
     if as_json:
         console.print_json(described(found, message))

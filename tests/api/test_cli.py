@@ -335,7 +335,7 @@ def test_what_needs_nobodys_data_goes_without_the_master_key(cli: Cli, tmp_path:
     archive = str(tmp_path / "saved.tar.gz")
     assert cli("export", archive).status == 0
     assert cli("verify", archive).status == 0
-    assert cli("digest", "preview", "anna").code == "keys.missing"
+    assert cli("digest", "preview", "--supporter", "anna").code == "keys.missing"
 
 
 def test_the_keys_that_sign_are_believed_where_the_list_of_keys_is_lost(cli: Cli, tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_the_keys_that_sign_are_believed_where_the_list_of_keys_is_lost(cli: Cli
 
 
 def test_digests_are_previewed_counted_and_sent_to_files(cli: Cli) -> None:
-    assert "Subject: " in cli("digest", "preview", "anna").out
-    assert cli("digest", "preview", "nobody").code == "supporter.unknown"
+    assert "Subject: " in cli("digest", "preview", "--supporter", "anna").out
+    assert cli("digest", "preview", "--supporter", "nobody").code == "supporter.unknown"
     assert cli("digest", "run", "--dry-run", "--json").json["audience"] == 0
     assert cli("digest", "run", "--yes").status == 0
     assert cli("digest", "status").status == 0
