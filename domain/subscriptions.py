@@ -43,14 +43,19 @@ class Subscription:
         return Wish(self.frequency, self.weekday, self.hour, self.time_zone)
 
     @property
+    def returned(self) -> str | None:
+        """What became of mail to the address, where for that no more goes there: ``bounced`` or ``complained``."""
+        return RETURNED[self.suppressed] if self.suppressed else None
+
+    @property
     def hindrance(self) -> str | None:
         """Why no digest may go to this person, whatever the day; None where it may."""
         if self.erased:
             return "erased"
         if not self.addressed:
             return "no_address"
-        if self.suppressed:
-            return RETURNED[self.suppressed]
+        if self.returned:
+            return self.returned
         if not self.email_confirmed:
             return "unconfirmed"
         if not self.consented:

@@ -213,7 +213,7 @@ def hindrance(row: Any, person: Recipient | None, now: datetime) -> str | None: 
     if person.email is None:
         return "no_address"
     if row.kind == Kind.CONFIRM:
-        return "already_confirmed" if person.email_confirmed else None
+        return "already_confirmed" if person.email_confirmed else person.returned
     return person.hindrance_at(now) or _outdated(row, person, now)
 
 

@@ -123,3 +123,16 @@ def test_an_address_that_mail_came_back_from_is_not_asked(store: Store, tmp_path
     come(store, "anna", now())
     store.run("supporters.suppress_mail", supporter="anna", cause="complaint")
     assert mails.tick() == {"planned": 0}
+
+
+def test_an_address_that_mail_came_back_from_meanwhile_is_not_asked_either(
+    store: Store, tmp_path: Path, sink: Sink
+) -> None:
+    mails = service(store, tmp_path, sink.url, now)
+    come(store, "anna", now())
+    sink.at_rcpt = ["450 later"]
+    assert mails.tick()["deferred"] == 1
+    store.run("supporters.suppress_mail", supporter="anna", cause="hard_bounce")
+    assert mails.run(now() + timedelta(hours=1)) == {"planned": 0, "suppressed": 1}
+    with store.engine.database.read() as connection:
+        assert connection.scalar(sa.select(outbox.c.reason)) == "bounced"
