@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -20,6 +20,8 @@ DAY: Final = timedelta(days=1)
 SPANS: Final[dict[str, timedelta | None]] = {"day": DAY, "week": timedelta(days=7), "all": None}
 """Over what outcomes are counted: the last 24 hours, the last 7 days, ever."""
 
+EXPLAINED: Final = (State.SUPPRESSED, State.REFUSED)
+"""The states whose reasons are counted."""
 UNDER_WAY: Final = (*HELD, State.TRANSMITTING)
 
 
@@ -85,16 +87,10 @@ class Run:
 
 def outcomes(connection: Connection, since: datetime | None = None) -> Outcomes:
     """Count the mails that ended, or that ended since a moment."""
-    # In another order SQLite would scan its index of states, whatever the moment.
-    columns = outbox.c.returned, outbox.c.reason, outbox.c.state
-    query = sa.select(*columns, sa.func.count()).group_by(*columns)
-    if since is not None:
-        query = query.where(outbox.c.changed_at >= since)
     found, reasons, refusals = Counter[str](), Counter[str](), Counter[str]()
-    for returned, reason, state, number in connection.execute(query):
-        if state not in FINAL:
-            continue
-        found[state] += number
+    for returned, reason, state, number in _ever(connection) if since is None else _since(connection, since):
+        if state in FINAL:
+            found[state] += number
         if returned is not None:
             found[returned] += number
         if state == State.SUPPRESSED:
@@ -102,6 +98,31 @@ def outcomes(connection: Connection, since: datetime | None = None) -> Outcomes:
         if state == State.REFUSED:
             refusals[reason or "other"] += number
     return Outcomes(**found, reasons=dict(sorted(reasons.items())), refusals=dict(sorted(refusals.items())))
+
+
+Counted = tuple[str | None, str | None, str | None, int]
+"""How many mails have (what came back, why, the state); a state that is None was counted before."""
+
+
+def _since(connection: Connection, since: datetime) -> Iterable[Counted]:
+    # In another order SQLite would scan its index of states, whatever the moment.
+    columns = outbox.c.returned, outbox.c.reason, outbox.c.state
+    query = sa.select(*columns, sa.func.count()).where(outbox.c.changed_at >= since).group_by(*columns)
+    return (tuple(row) for row in connection.execute(query))
+
+
+def _ever(connection: Connection) -> Iterator[Counted]:
+    """Count by indices, and read only the rows that have a reason: most of what was ever sent has none."""
+    state, reason, returned, number = outbox.c.state, outbox.c.reason, outbox.c.returned, sa.func.count()
+    for name, count in connection.execute(sa.select(state, number).group_by(state)):
+        if name not in EXPLAINED:
+            yield None, None, name, count
+    explained = sa.select(reason, state, number).where(state.in_(EXPLAINED)).group_by(state, reason)
+    for why, name, count in connection.execute(explained):
+        yield None, why, name, count
+    came_back = sa.select(returned, number).where(returned.is_not(None)).group_by(returned)
+    for verdict, count in connection.execute(came_back):
+        yield verdict, None, None, count
 
 
 def waiting(connection: Connection) -> Waiting:

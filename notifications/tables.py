@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid
+from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, Uuid, text
 
 from history.tables import BigInt, Moment, metadata
+
+RETURNED: Final = text("returned IS NOT NULL")
 
 outbox: Final = Table(
     "outbox",
@@ -32,6 +34,7 @@ outbox: Final = Table(
     UniqueConstraint("supporter", "kind", "period", name="outbox_once"),
     Index("outbox_work", "state", "kind", "not_before"),
     Index("outbox_changed", "changed_at", "state", "reason", "returned"),
+    Index("outbox_returned", "returned", sqlite_where=RETURNED, postgresql_where=RETURNED),
 )
 """One row per supporter, kind and period, whoever plans it and how often. ``last_error`` is what the mail server said
 of it last, sealed under the person's key; ``subject_version`` is the version of the supporter's stream that set the

@@ -1,5 +1,6 @@
 """What whoever sees to the mails asks, and what a person decides: each decision is an event."""
 
+import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ from domain.kernel import Actor, Conflict, Refusal
 from domain.slices import Fact
 from history.tables import events
 from notifications.desk import Desk
+from notifications.outbox import State
 from notifications.service import Notifications
-from notifications.standing import Unsettled
+from notifications.standing import Unsettled, outcomes
 from notifications.tables import outbox
 from tests.support.mails import ANNA, MONDAY, Clock, campaign, join, service
 from tests.support.sink import Sink
@@ -210,6 +212,27 @@ def test_what_came_back_counts_as_sent_and_as_bounced(store: Store, mails: Notif
         connection.execute(outbox.update().where(outbox.c.supporter == ANNA).values(returned="bounced"))
     found = mails.desk.status().outcomes["day"]
     assert (found.accepted, found.bounced, found.complained) == (2, 1, 0)
+
+
+def test_what_ended_ever_is_what_ended_since_the_beginning(store: Store) -> None:
+    draw = random.Random(5)
+    rows = [
+        {
+            "id": uuid4(), "kind": "digest", "supporter": uuid4(), "period": "weekly:2026-W11", "message_id": "<x>",
+            "state": str(state), "reason": draw.choice([None, "paused", "5.1.1"]), "attempts": 1,
+            "returned": draw.choice([None, None, "bounced", "complained", "undelivered", "blocked"]),
+            "due_at": MONDAY, "not_before": MONDAY, "planned_at": MONDAY, "changed_at": MONDAY,
+        }
+        for state in draw.choices(list(State), k=300)
+    ]  # fmt: skip
+    with store.engine.database.write() as connection:
+        connection.execute(outbox.insert(), rows)
+        ever, since = outcomes(connection), outcomes(connection, MONDAY - timedelta(days=1))
+    assert ever == since
+    assert ever.accepted == sum(row["state"] == "accepted" for row in rows)
+    assert sum(ever.reasons.values()) == ever.suppressed > 0
+    assert sum(ever.refusals.values()) == ever.refused > 0
+    assert ever.bounced == sum(row["returned"] == "bounced" for row in rows)
 
 
 def test_an_empty_outbox_stands_at_nothing(mails: Notifications) -> None:

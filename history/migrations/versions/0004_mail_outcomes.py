@@ -46,9 +46,12 @@ def upgrade() -> None:
     op.create_index("outbox_work", "outbox", ["state", "kind", "not_before"])
     op.drop_index("outbox_changed", "outbox")
     op.create_index("outbox_changed", "outbox", ["changed_at", "state", "reason", "returned"])
+    came_back = sa.text("returned IS NOT NULL")
+    op.create_index("outbox_returned", "outbox", ["returned"], sqlite_where=came_back, postgresql_where=came_back)
 
 
 def downgrade() -> None:
+    op.drop_index("outbox_returned", "outbox")
     op.drop_index("outbox_changed", "outbox")
     op.create_index("outbox_changed", "outbox", ["changed_at"])
     op.drop_index("outbox_work", "outbox")
