@@ -22,7 +22,7 @@ _STYLE_FIRST: Final = re.compile(r"<head>(<style>.*?</style>)(.*?)</head>", re.D
 _HIDDEN: Final = re.compile(r"<!--jinja(\d+)-->|jinja(\d+)x")
 
 _loader: Final = FileSystemLoader(FOLDER)
-_html: Final = Environment(
+HTML: Final = Environment(
     loader=_loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _text: Final = Environment(
@@ -38,11 +38,6 @@ _inliner: Final = css_inline.CSSInliner(keep_at_rules=True, load_remote_styleshe
 def html(template: str, values: dict[str, Any]) -> str:
     """Render a mail's HTML with inlined CSS."""
     return _inlined(template).render(values)
-
-
-def slowly(template: str, values: dict[str, Any]) -> str:
-    """Render the same by inlining the CSS of the rendered mail."""
-    return inline(_html.from_string(whole(template)).render(values))
 
 
 def text(template: str, values: dict[str, Any]) -> str:
@@ -76,4 +71,4 @@ def _inlined(template: str) -> Template:
         return f"<!--jinja{number}-->" if found[0].startswith("{%") else f"jinja{number}x"
 
     document = inline(_JINJA.sub(hide, whole(template)))
-    return _html.from_string(_HIDDEN.sub(lambda found: hidden[int(found[1] or found[2])], document))
+    return HTML.from_string(_HIDDEN.sub(lambda found: hidden[int(found[1] or found[2])], document))

@@ -173,12 +173,6 @@ class Pledges(Projection, name="pledges"):
         query = sa.select(*columns).where(table.c.supporter.in_(supporters))
         return connection.execute(query.order_by(table.c.made_at.desc(), table.c.id)).all()
 
-    def made_by_day(self, connection: Connection, campaign: UUID, first: date, last: date) -> Sequence[Any]:
-        """Return (made_on, number) of a campaign's pledges as they stand, for the days from first to last."""
-        made_on = self.pledges.c.made_on
-        query = sa.select(made_on, sa.func.count().label("number")).where(self.pledges.c.campaign == campaign)
-        return connection.execute(query.where(made_on.between(first, last)).group_by(made_on)).all()
-
 
 def _day(given: date | str) -> date:
     """Return a day as the driver gives it."""
