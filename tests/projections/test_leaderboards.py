@@ -128,6 +128,27 @@ def test_every_score_opens_to_the_events_that_gave_and_took(store: Store) -> Non
     assert never is None
 
 
+def test_many_stand_where_each_of_them_does(store: Store) -> None:
+    for name in ("anna", "ben", "eve"):
+        store.run("pledges.make", **LISTEN, supporter=name)
+    store.run("pledges.keep", **LISTEN, supporter="ben")
+    before = store.head
+    store.run("pledges.withdraw", **LISTEN, supporter="eve")
+    store.run("pledges.make", campaign="talk", ask="once", supporter="zoe")
+    store.catch_up()
+    everybody = [supporter(name) for name in PEOPLE]
+    with store.views() as views:
+        model, connection = views[Leaderboards], views.connection
+        found = model.standings(connection, MOVEMENT, everybody)
+        assert found == {
+            key: standing for key in everybody if (standing := model.standing(connection, MOVEMENT, key)) is not None
+        }
+        assert sorted(each.rank for each in found.values()) == [1, 2, 2]
+        assert model.standings(connection, MOVEMENT, [supporter("eve")]) == {}
+        scored = [(row.supporter, row.event) for row in model.scored_by(connection, everybody, before)]
+    assert scored == [(supporter("eve"), before + 1), (supporter("zoe"), before + 2)]
+
+
 def test_equal_points_share_a_rank_on_every_page(store: Store) -> None:
     for name in ("anna", "ben", "eve", "zoe"):
         store.run("pledges.make", **LISTEN, supporter=name)
