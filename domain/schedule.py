@@ -7,10 +7,9 @@ it falls due. An hour that the clocks skip falls due when they have moved on; on
 A wish can change at any time: another hour, weekday, frequency or zone. Nobody gets two digests for one local period
 all the same. After the one told last, a period may be told only if
 
-1. it falls due at a later moment,
-2. its key is later, where both are of the same frequency: whoever goes west lives through the same day twice, and had
+1. its key is later, where both are of the same frequency: whoever goes west lives through the same day twice, and had
    that day's digest the first time;
-3. it is later than the period, by the calendar of the present wish, in which the last one fell due: whoever goes east,
+2. it is later than the period, by the calendar of the present wish, in which the last one fell due: whoever goes east,
    or changes from weekly to daily, had the digest of this day already, by whatever name.
 
 What is told is a range of history, so nothing is lost where a period is left out.
@@ -141,10 +140,10 @@ def _from(wish: Wish, bounds: Bounds) -> Iterator[Period]:
 
 
 def _later(wish: Wish, period: Period, told: Told) -> bool:
-    """Tell whether a period comes after the one told last, by the three rules of this module."""
+    """Tell whether a period comes after the one told last, by the two rules of this module."""
     frequency = frequency_of(wish)
     same = told.key.startswith(f"{frequency}:")
-    if period.due_at <= told.due_at or (same and period.key <= told.key):
+    if same and period.key <= told.key:
         return False
     return key_of(frequency, told.due_at.astimezone(place_of(wish)).date()) < period.key
 
