@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from notifications.caps import CAPS
+from notifications.messages import KEPT
+from notifications.outbox import CLAIM, FIRST_WAIT, LONGEST_WAIT, TOO_OLD
+from notifications.tokens import LASTS, Purpose
+from notifications.transmitting import IN_FLIGHT
 from tests.support.cli import ROOT, Cli
 from tests.support.due import file_of
 from tests.support.sink import running_sink
@@ -85,6 +90,21 @@ def test_the_manual_names_every_setting_of_mail_and_the_caps_that_hold() -> None
     assert named >= {"MAIL_CAPS", "DKIM_KEY"}
     assert not [name for name in named if f"GROUNDSWELL_{name}" not in MANUAL]
     assert ",".join(f"{role}={'' if size is None else size}" for role, size in CAPS.items()) in MANUAL
+
+
+def test_the_numbers_of_the_manual_are_those_of_the_program() -> None:
+    text = " ".join(MANUAL.split())
+    minutes, hours, days = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+    for said in (
+        f"at most {IN_FLIGHT} mails in flight",
+        f"each group of {IN_FLIGHT} mails",
+        f"by another {CLAIM // minutes} minutes later",
+        f"after {FIRST_WAIT // minutes} minutes, then twice as long each time up to {LONGEST_WAIT // hours} hours",
+        f"planned {TOO_OLD // days} days ago",
+        f"kept for {KEPT // days} days",
+        f"links work for {LASTS[Purpose.MAIL] // days} days",
+    ):
+        assert said in text
 
 
 def test_the_manual_names_metrics_that_there_are() -> None:
