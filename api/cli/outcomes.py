@@ -15,7 +15,7 @@ from domain.kernel import Actor, Invalid, Refusal
 from notifications.desk import Desk, Status
 from notifications.standing import Unsettled
 
-SPANS: Final = {"day": "#24 hours", "week": "#7 days", "all": "#ever"}
+SPANS: Final = {"day": "#last 24 hours", "week": "#last 7 days", "all": "#ever"}
 OUTCOMES: Final = {
     "accepted": "sent",
     "bounced": "  of these bounced",
@@ -44,7 +44,7 @@ def status(*, as_json: bool) -> None:
     if not any(asdict(found.outcomes["all"]).values()):
         console.say("No mail has been sent yet.")
         return
-    console.print_table(("mails that ended in the last", *SPANS.values()), list(_rows(found)))
+    console.print_table(("mails that ended", *SPANS.values()), list(_rows(found)))
     runs = [(console.minute(run.started_at), run.planned, _became(run.counts), run.trouble) for run in found.runs]
     console.print_table(("run (UTC)", "#planned", "became", "trouble"), runs)
 
