@@ -107,7 +107,7 @@ class Board:
         return self.scope in {Scope.CHAPTERS, Scope.PARTNERSHIPS}
 
 
-@functools.lru_cache(maxsize=16_384)
+@functools.lru_cache(maxsize=4_096)
 def board_id(key: Key) -> int:
     """Return the number that a board is kept under: 63 bits of a hash, so that it is the same in every build."""
     scope, scope_id, window, start = key
@@ -138,7 +138,7 @@ def places(
         yield Scope.PARTNERSHIPS.value, NOWHERE, partnership
 
 
-@functools.lru_cache(maxsize=4_096)
+@functools.lru_cache(maxsize=1_024)
 def counted_on(
     campaign: UUID | None, chapters: tuple[UUID, ...], partnership: UUID | None, day: date
 ) -> Sequence[tuple[Key, int, UUID | None]]:

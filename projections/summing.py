@@ -19,7 +19,7 @@ from projections.boards import Key, Window, board_id, counted_on, places, window
 from projections.ledger import read_ids
 
 PAGE: Final = 5_000
-REMEMBERED: Final = 16_384
+REMEMBERED: Final = 4_096
 WINDOW_BITS: Final = 32
 
 Conditions = Sequence[sa.ColumnElement[bool]]
