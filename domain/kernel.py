@@ -291,6 +291,8 @@ class Aggregate(eventsourcing.domain.BaseAggregate[UUID]):
     events: ClassVar[Mapping[str, type[Event]]]
     class_version: ClassVar[int] = 1
     """Raised when the same events come to mean another state, so that no snapshot of before is used."""
+    brief: ClassVar[bool] = False
+    """Whether hardly anybody comes back to one, so that it is not worth remembering."""
 
     class Event(Event):
         """Base of the aggregate's events."""

@@ -62,6 +62,8 @@ class Mail(Aggregate, prefix="mails"):
     the mail was accepted. So none forbids another.
     """
 
+    brief = True
+
     supporter: UUID | None = None
     outcome: Outcome | None = None
     cause: str | None = None

@@ -30,6 +30,7 @@ class Aggregates:
         self._cache: OrderedDict[int, Aggregate | None] = OrderedDict()
         self._decided: defaultdict[int, list[Event]] = defaultdict(list)
         self._touched: dict[int, Aggregate] = {}
+        self._brief: list[int] = []
         self._connection: Connection | None = None
 
     def begin(self, connection: Connection) -> None:
@@ -39,6 +40,8 @@ class Aggregates:
 
     def end(self) -> None:
         """Finish a batch that was committed."""
+        for key in self._brief:
+            self._cache.pop(key, None)
         self._release()
         while len(self._cache) > self._capacity:
             self._cache.popitem(last=False)
@@ -52,6 +55,7 @@ class Aggregates:
         self._connection = None
         self._decided.clear()
         self._touched.clear()
+        self._brief.clear()
         self._loader.forget()
 
     def evict(self, streams: Iterable[UUID]) -> None:
@@ -106,6 +110,8 @@ class Aggregates:
         if self.version(aggregate.id):
             raise Conflict(f"{aggregate.noun}.id_taken", f"The id {aggregate.id} already names something else.")
         self._cache[aggregate.id.int] = self._touched[aggregate.id.int] = aggregate
+        if aggregate.brief:
+            self._brief.append(aggregate.id.int)
 
     def keep(self) -> None:
         """Keep snapshots of the streams that have grown long, once the events of the batch are appended."""

@@ -149,3 +149,13 @@ def test_a_worker_that_slept_for_days_catches_up_once(store: Store, tmp_path: Pa
     last = told(store)[-1]
     assert (last.period, last.OUTCOME) == ("daily:2026-03-14", Outcome.ACCEPTED)
     assert last.from_position == told(store)[0].to_position
+
+
+def test_the_writer_does_not_remember_mails(store: Store, mails: Notifications) -> None:
+    """Nobody comes back to one, and there are more of them than of anything else."""
+    crowd(store, 3)
+    mails.run(MONDAY)
+    assert len(told(store)) == 3
+    remembered = store.engine.writer._aggregates._cache.values()  # noqa: SLF001 - what a process holds in memory
+    assert remembered
+    assert not [each for each in remembered if isinstance(each, Mail)]
