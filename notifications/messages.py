@@ -11,9 +11,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from domain.kernel import Sealed
-from history.persons import Persons, associated, seal
-from history.statements import delete_among, insert_rows, select_among, uuid_of
+from domain.kernel import Erased, Sealed
+from history.persons import Persons, associated, open_box, seal
+from history.statements import Shape, delete_among, select_among, upsert, uuid_of
 from notifications.tables import mail_messages, outbox
 
 KEPT: Final = timedelta(days=30)
@@ -22,6 +22,7 @@ FIELD: Final = "mime"
 
 _SEALED: Final = "SELECT mail, sealed FROM mail_messages"
 _KNOWN: Final = "SELECT mail FROM mail_messages"
+_KEEP: Final = Shape(sets=("sealed", "at"))
 
 
 def sealed(key: bytes, mail: UUID, message: bytes) -> str:
@@ -30,17 +31,26 @@ def sealed(key: bytes, mail: UUID, message: bytes) -> str:
 
 
 def keep(connection: Connection, made: Mapping[UUID, str], now: datetime) -> None:
-    """Keep sealed messages by the ids of their rows; there must be at least one."""
-    insert_rows(connection, mail_messages, [{"mail": mail, "sealed": box, "at": now} for mail, box in made.items()])
+    """Keep sealed messages by the ids of their rows, each instead of an older one; there must be at least one."""
+    rows = [(mail, box, now) for mail, box in made.items()]
+    upsert(mail_messages, _KEEP, connection.dialect).execute(connection, rows)
 
 
 def opened(connection: Connection, persons: Persons, rows: Sequence[Any]) -> dict[UUID, bytes]:
-    """Return the messages of rows of the outbox that are kept; of the erased there is none."""
+    """Return the messages of rows of the outbox that are kept and can be read; of the erased there is none."""
     found = select_among(connection, _SEALED, mail_messages.c.mail, [row.id for row in rows])
     boxes = {uuid_of(mail): box for mail, box in found}
-    kept = [row for row in rows if row.id in boxes]
-    texts = persons.open(connection, [Sealed(row.supporter, row.id, 0, FIELD, boxes[row.id]) for row in kept])
-    return {row.id: text.encode() for row, text in zip(kept, texts, strict=True) if isinstance(text, str)}
+    keys = persons.keys(connection, {row.supporter for row in rows if row.id in boxes})
+    texts = ((row.id, _opened(row, boxes[row.id], keys)) for row in rows if row.id in boxes)
+    return {mail: text.encode() for mail, text in texts if isinstance(text, str)}
+
+
+def _opened(row: Any, box: str, keys: Mapping[UUID, bytes]) -> str | Erased | None:  # noqa: ANN401 - of the outbox
+    """Return a kept message; None where it is damaged, so that it is made anew."""
+    try:
+        return open_box(Sealed(row.supporter, row.id, 0, FIELD, box), keys)
+    except ValueError:
+        return None
 
 
 def known(connection: Connection, mails: Collection[UUID]) -> set[UUID]:

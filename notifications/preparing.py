@@ -21,7 +21,7 @@ from notifications.language import Language
 from notifications.mime import Letter, Sender, build
 from notifications.movement import Movements
 from notifications.outbox import ATTEMPTS, TOO_OLD, Kind, Settled, State
-from notifications.recipients import Recipient, load_all
+from notifications.recipients import Recipient, keys_of, load_all
 from notifications.surroundings import Surroundings
 from notifications.tables import outbox as table
 from notifications.tokens import Purpose, Token
@@ -88,6 +88,7 @@ class Preparation:
         for row in rows:
             person = people.get(row.supporter)
             if isinstance(person, Exception):
+                log.error("The supporter %s cannot be read: %s", row.supporter, person)
                 settled.append(_broken(row, person, now))
             elif reason := hindrance(row, person, now):
                 settled.append(Settled(row, State.SUPPRESSED, reason))
@@ -153,7 +154,7 @@ class Preparation:
         """Commit the messages of drafts, and what became of the other rows; return the messages."""
         rows = [*(draft.row for draft in drafts), *(one.row for one in settled)]
         with self._database.read() as connection:
-            keys = self._persons.keys(connection, [row.supporter for row in rows])
+            keys, _ = keys_of(self._persons, connection, {row.supporter for row in rows})
         made = {}
         for draft in drafts:
             if (key := keys.get(draft.row.supporter)) is None:

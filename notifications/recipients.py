@@ -1,18 +1,19 @@
 """One person as a mail sees them: folded from their own stream of the log, so that no read model's delay matters."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from domain.kernel import Sealed, Unset
+from domain.kernel import Sealed, Unavailable, Unset
 from domain.slices import Fact
 from domain.subscriptions import Subscription
 from domain.supporters import Supporter
 from history.mapper import RAW
+from history.persons import Persons, open_box
 from history.reading import Log
 from history.statements import select_among, uuid_of
 from history.tables import events
@@ -55,7 +56,7 @@ def load(log: Log, supporter: UUID) -> Recipient | None:
 def load_all(log: Log, supporters: Iterable[UUID]) -> dict[UUID, Recipient | Exception]:
     """Return supporters as of now, read together: without those who do not exist.
 
-    Whoever cannot be read, as by a release older than their events, comes as the error it was.
+    Whoever cannot be read, as by a release older than their events or with a damaged key, comes as the error it was.
     """
     with log.database.read() as connection:
         rows = select_among(connection, _STREAMS, events.c.stream_id, supporters, "ORDER BY position")
@@ -63,8 +64,8 @@ def load_all(log: Log, supporters: Iterable[UUID]) -> dict[UUID, Recipient | Exc
         for row in rows:
             streams[row[1]].append(row)
         read = [_read(log, stream) for stream in streams.values()]
-        _open(log, connection, read)
-    return {key: one for key, one, _ in read}
+        damaged = _open(log.persons, connection, read)
+    return {key: damaged.get(key, one) for key, one, _ in read}
 
 
 def _read(log: Log, rows: Sequence[Any]) -> tuple[UUID, Recipient | Exception, Personal]:
@@ -79,12 +80,47 @@ def _read(log: Log, rows: Sequence[Any]) -> tuple[UUID, Recipient | Exception, P
     return key, recipient, personal
 
 
-def _open(log: Log, connection: Connection, read: Iterable[tuple[UUID, Recipient | Exception, Personal]]) -> None:
-    """Give each of those who could be read what is personal in the clear."""
-    sealed = [(one, name, box) for _, one, personal in read for name, box in personal.items()]
-    boxes = log.persons.open(connection, [box if isinstance(box, Sealed) else None for _, _, box in sealed])
-    for (one, name, _), text in zip(sealed, boxes, strict=True):
-        setattr(one, name, text if isinstance(text, str) else None)
+def _open(
+    persons: Persons, connection: Connection, read: Iterable[tuple[UUID, Recipient | Exception, Personal]]
+) -> dict[UUID, Exception]:
+    """Give each of those who could be read what is personal in the clear; return the errors of those it is not for."""
+    sealed = [(key, one, name, box) for key, one, personal in read for name, box in personal.items()]
+    keys, damaged = keys_of(persons, connection, {box.person for *_, box in sealed if isinstance(box, Sealed)})
+    for key, one, name, box in sealed:
+        if key not in damaged:
+            try:
+                text = open_box(box, keys) if isinstance(box, Sealed) else None
+            except ValueError as error:
+                damaged[key] = error
+            else:
+                setattr(one, name, text if isinstance(text, str) else None)
+    return damaged
+
+
+def keys_of(
+    persons: Persons, connection: Connection, people: Collection[UUID]
+) -> tuple[dict[UUID, bytes], dict[UUID, Exception]]:
+    """Return (the keys of people, the errors of those whose key is damaged); raise Unavailable where all are.
+
+    A damaged key concerns one person; where none of several opens, it is the master key, which concerns everybody.
+    """
+    try:
+        return persons.keys(connection, people), {}
+    except Unavailable as error:
+        if error.code != "keys.wrong":
+            raise
+    keys: dict[UUID, bytes] = {}
+    damaged: dict[UUID, Exception] = {}
+    for person in people:
+        try:
+            keys |= persons.keys(connection, [person])
+        except Unavailable as error:
+            if error.code != "keys.wrong":
+                raise
+            damaged[person] = error
+    if not keys and len(damaged) > 1:
+        raise next(iter(damaged.values()))
+    return keys, damaged
 
 
 def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:

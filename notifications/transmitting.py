@@ -24,7 +24,7 @@ from notifications.outbox import CLAIM, Later, Settled, State
 from notifications.pacing import Pacing, domain_of
 from notifications.preparing import Mail, hindrance, turned_down
 from notifications.ranges import Told
-from notifications.recipients import Recipient, load_all
+from notifications.recipients import Recipient, keys_of, load_all
 
 IN_FLIGHT: Final = 20
 """How many mails one sender may be transmitting, and so how many a kill may leave unknown."""
@@ -204,7 +204,7 @@ class Transmission:
             return Counter()
         mine = outbox.mine(connection, self._owner, [one.row.id for one in settled])
         settled = [one for one in settled if one.row.id in mine]
-        keys = self._persons.keys(connection, {one.row.supporter for one in settled if one.said})
+        keys, _ = keys_of(self._persons, connection, {one.row.supporter for one in settled if one.said})
         outbox.settle(connection, [one.sealed(keys.get(one.row.supporter)) for one in settled], now)
         ranges.tell(connection, [one.row for one in settled if one.state is State.ACCEPTED], now)
         return Counter(str(one.state) for one in settled)
