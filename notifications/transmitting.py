@@ -7,7 +7,7 @@ killed leaves at most one group of which nobody knows whether its mails went out
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -30,6 +30,8 @@ IN_FLIGHT: Final = 20
 """How many mails one sender may be transmitting, and so how many a kill may leave unknown."""
 IN_TIME: Final = CLAIM / 2
 """So long after a group became ``transmitting`` none of it is begun any more: its claim must not end on the way."""
+FRESH: Final = timedelta(seconds=1)
+"""So long what was asked of a group holds: of those who wait longer for their turn, it is asked again."""
 RATE: Final = "rate"
 """Why a mail waits: its moment is reserved, so that no domain gets too many at once."""
 
@@ -42,11 +44,16 @@ class Halted(Exception):
 
 @dataclass
 class Group:
-    """Mails that are to go out together: those that may, those that may later, and those that may not."""
+    """Mails that are to go out together: those that may, those that may later, and those that may not.
+
+    ``asked_at`` is when that was asked, ``versions`` those that the streams of its supporters had then.
+    """
 
     mails: list[Mail]
     later: list[Later]
     settled: list[Settled]
+    asked_at: datetime
+    versions: Mapping[UUID, int]
 
 
 class Transmission:
@@ -73,7 +80,8 @@ class Transmission:
         try:
             while waiting:
                 self._check_relay()
-                self._send(self._committed(self._group(waiting)))
+                group = self._group(waiting)
+                self._send(self._committed(group), group)
         except (Halted, Unavailable):
             self.put_back(waiting)
             raise
@@ -98,7 +106,7 @@ class Transmission:
 
     def _group(self, waiting: deque[Mail]) -> Group:
         """Take the next group; a supporter's second mail waits for the one after, which knows what the first told."""
-        now, group = self._clock(), Group([], [], [])
+        now = self._clock()
         candidates: dict[UUID, Mail] = {}
         for _ in range(len(waiting)):
             mail = waiting.popleft()
@@ -109,6 +117,8 @@ class Transmission:
             if len(candidates) == IN_FLIGHT:
                 break
         people, told = self._asked_again(candidates)
+        versions = {key: person.version for key, person in people.items() if isinstance(person, Recipient)}
+        group = Group([], [], [], now, versions)
         for supporter, mail in candidates.items():
             person = people[supporter]
             if isinstance(person, Exception):
@@ -127,9 +137,8 @@ class Transmission:
     ) -> tuple[Mapping[UUID, Recipient | Exception | None], Mapping[UUID, Told]]:
         """Return (the people as they are now, how far their digests told): read anew where they changed."""
         with self._database.read() as connection:
-            rows = select_among(connection, _VERSIONS, events.c.stream_id, candidates, "GROUP BY stream_id")
+            versions = _versions(connection, candidates)
             told = ranges.told(connection, candidates)
-        versions = {uuid_of(stream): version for stream, version in rows}
         changed = [key for key, mail in candidates.items() if versions.get(key) != mail.person.version]
         anew = load_all(self._log, changed) if changed else {}
         return {key: anew.get(key) if key in changed else mail.person for key, mail in candidates.items()}, told
@@ -161,13 +170,17 @@ class Transmission:
             raise Halted
         return [replace(mail, row=taken[mail.row.id]) for mail in group.mails if mail.row.id in taken]
 
-    def _send(self, group: Sequence[Mail]) -> None:
+    def _send(self, mails: Sequence[Mail], group: Group) -> None:
         """Send a group; what was not begun is put back. Of one at which something of ours fails nobody knows."""
-        waiting, until = {mail.row.id: mail for mail in group}, self._clock() + IN_TIME
+        waiting, until = {mail.row.id: mail for mail in mails}, self._clock() + IN_TIME
+        changed: set[UUID] = set()
         try:
-            for mail in group:
+            for mail in mails:
                 self._check_relay()
-                if self._clock() > until or self._pacing.rests(_domain(mail), self._clock()):
+                if self._clock() > group.asked_at + FRESH:
+                    changed |= self._changed(group)
+                resting = self._pacing.rests(_domain(mail), self._clock())
+                if resting or mail.row.supporter in changed or self._clock() > until:
                     continue
                 del waiting[mail.row.id]
                 try:
@@ -180,6 +193,15 @@ class Transmission:
         finally:
             if waiting:
                 self.put_back(waiting.values())
+
+    def _changed(self, group: Group) -> set[UUID]:
+        """Ask again, and return the supporters of whom there is something new since; raise Halted."""
+        group.asked_at = self._clock()
+        with self._database.read() as connection:
+            if switch.halted(connection):
+                raise Halted
+            versions = _versions(connection, group.versions)
+        return {key for key, version in group.versions.items() if versions.get(key) != version}
 
     def _sent(self, mail: Mail) -> Outcome:
         path, to = self._sender.return_path(mail.row.id), mailable(mail.person.email or "")
@@ -208,6 +230,11 @@ class Transmission:
         outbox.settle(connection, [one.sealed(keys.get(one.row.supporter)) for one in settled], now)
         ranges.tell(connection, [one.row for one in settled if one.state is State.ACCEPTED], now)
         return Counter(str(one.state) for one in settled)
+
+
+def _versions(connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, int]:
+    rows = select_among(connection, _VERSIONS, events.c.stream_id, supporters, "GROUP BY stream_id")
+    return {uuid_of(stream): version for stream, version in rows}
 
 
 def _domain(mail: Mail) -> str:
