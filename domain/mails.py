@@ -1,6 +1,6 @@
 """Mails: what became of each that was to be sent, and the switch that halts them all.
 
-Nothing here is personal: a mail is known by the id of its place in the outbox, a person by the supporter's id.
+Nothing here is personal: a mail is known by an id that is not the outbox's, a person by the supporter's id.
 """
 
 import re
@@ -157,7 +157,7 @@ class MailSwitch(Aggregate, prefix="mail_switch", noun="mail_switch"):
 
 
 class Record(Command, name="mails.record"):
-    """Record what became of a mail; ``mail`` is its id in the outbox, ``reason`` a code or a word, never what was said.
+    """Record what became of a mail; ``mail`` is its id here, ``reason`` a code or a word, never what was said.
 
     The supporter is not looked up: what went out went out, whoever was erased since.
     """

@@ -16,6 +16,7 @@ from domain.slices import Command
 from history.engine import Engine
 from history.envelope import new_id, own_request
 from notifications import messages, planning, ranges, standing, switch
+from notifications.aliases import alias
 from notifications.caps import Audience, MailRole, cap
 from notifications.outbox import TOO_OLD, Kind, State
 from notifications.standing import Outcomes, Run, Unsettled, Waiting
@@ -195,7 +196,7 @@ class Desk:
 
     def _record(self, row: Any, outcome: Outcome, reason: str, actor: Actor) -> None:  # noqa: ANN401 - of the outbox
         command = Record(
-            mail=str(row.id),
+            mail=str(alias(row.id)),
             supporter=str(row.supporter),
             kind=row.kind,
             period=row.period,
@@ -206,7 +207,7 @@ class Desk:
             to_position=row.to_position,
             attempt=row.attempts,
         )
-        self._do(command, actor, key=f"mail:{row.id}:{reason}:{row.attempts}")
+        self._do(command, actor, key=f"mail:{alias(row.id)}:{reason}:{row.attempts}")
 
     def _unsettled(self, mail: UUID) -> Any:  # noqa: ANN401 - a row of the outbox
         with self._database.read() as connection:

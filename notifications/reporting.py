@@ -17,6 +17,7 @@ from history.answers import Answer, InternalError
 from history.engine import Engine
 from history.envelope import Request, own_request
 from history.statements import delete
+from notifications.aliases import alias
 from notifications.mailer import HARD
 from notifications.recipients import Recipient, load_all
 from notifications.tables import mail_outcomes
@@ -61,7 +62,7 @@ class Reporter:
 
 def _record(row: Any) -> Request:  # noqa: ANN401 - a row of mail_outcomes
     command = Record(
-        mail=str(row.mail),
+        mail=str(alias(row.mail)),
         supporter=str(row.supporter),
         kind=row.kind,
         period=row.period,
@@ -72,16 +73,20 @@ def _record(row: Any) -> Request:  # noqa: ANN401 - a row of mail_outcomes
         to_position=row.to_position,
         attempt=row.attempt,
     )
-    return _request(command, row, f"mail:{row.mail}:{row.outcome}:{row.attempt}")
+    return _request(command, row, f"{_key(row)}:{row.outcome}:{row.attempt}")
 
 
 def _suppress(row: Any) -> Request:  # noqa: ANN401
     command = SuppressMail(supporter=str(row.supporter), cause=Undeliverable.HARD_BOUNCE)
-    return _request(command, row, f"mail:{row.mail}:suppress")
+    return _request(command, row, f"{_key(row)}:suppress")
 
 
 def _request(command: Record | SuppressMail, row: Any, key: str) -> Request:  # noqa: ANN401
-    return own_request(command, Context(actor=SENDER, at=row.at, command_id=key, correlation_id=f"mail:{row.mail}"))
+    return own_request(command, Context(actor=SENDER, at=row.at, command_id=key, correlation_id=_key(row)))
+
+
+def _key(row: Any) -> str:  # noqa: ANN401
+    return f"mail:{alias(row.mail)}"
 
 
 def _is_still_at(person: Recipient | Exception | None, version: int | None) -> bool:

@@ -21,6 +21,7 @@ from domain.slices import Command
 from domain.supporters import SuppressMail, Undeliverable
 from history.engine import Engine
 from history.envelope import Request, own_request
+from notifications.aliases import alias
 from notifications.outbox import SENT, State
 from notifications.recipients import Recipient, load
 from notifications.reports import Report, Verdict, read
@@ -107,7 +108,9 @@ class Returns:
         with self._database.write() as connection:
             _note(connection, row, verdict)
             dead = verdict in ENDS or (verdict is Verdict.UNDELIVERED and _given_up(connection, row))
-        self._engine.write([self._request(_record(row, verdict, cause), f"returned:{row.id}:{verdict}", actor, cause)])
+        self._engine.write(
+            [self._request(_record(row, verdict, cause), f"returned:{alias(row.id)}:{verdict}", actor, cause)]
+        )
         suppressed = dead and self._suppress(row, verdict, cause, actor)
         return Returned(verdict, row.id, cause, suppressed)
 
@@ -119,7 +122,7 @@ class Returns:
             if person is None or not _still_theirs(row, person):
                 return False
             command = SuppressMail(supporter=str(row.supporter), cause=why)
-            request = self._request(command, f"suppress:{row.id}:{why}", actor, cause)
+            request = self._request(command, f"suppress:{alias(row.id)}:{why}", actor, cause)
             request.if_match = person.version  # the address must still be the one that was mailed
             (answer,) = self._engine.write([request])
             if answer.error is None or answer.error.code != "command.precondition_failed":
@@ -176,7 +179,7 @@ def _still_theirs(row: Any, person: Recipient) -> bool:  # noqa: ANN401
 
 def _record(row: Any, verdict: Verdict, cause: str | None) -> Record:  # noqa: ANN401
     return Record(
-        mail=str(row.id),
+        mail=str(alias(row.id)),
         supporter=str(row.supporter),
         kind=row.kind,
         period=row.period,
