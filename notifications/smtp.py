@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from domain.kernel import Invalid, Unavailable
-from notifications.mailer import Envelope, Outcome, Session
+from notifications.mailer import HARD, Envelope, Outcome, Session
 from notifications.outbox import State
 
 TIMEOUT: Final = 30.0
@@ -143,9 +143,9 @@ class SmtpSession:
             b"DATA",
         )
         asked = _ask_at_once if smtp.has_extn("pipelining") else _ask_in_turn
-        for code, said in asked(smtp, commands):
+        for about, (code, said) in zip(("sender", "recipient", "message"), asked(smtp, commands), strict=False):
             if code // 100 not in {2, 3}:
-                return self._turned_down(smtp, code, said)
+                return self._turned_down(smtp, code, said, about)
         return self._deliver(smtp, envelope.message)
 
     def _deliver(self, smtp: smtplib.SMTP, message: bytes) -> Outcome:
@@ -158,17 +158,25 @@ class SmtpSession:
             return _cut(State.UNKNOWN, error)
         if code // 100 == 2:  # noqa: PLR2004 - RFC 5321 §4.2.1
             return Outcome(State.ACCEPTED, _text(code, said))
-        return self._turned_down(smtp, code, said)
+        return self._turned_down(smtp, code, said, "message")
 
-    def _turned_down(self, smtp: smtplib.SMTP, code: int, said: bytes) -> Outcome:
+    def _turned_down(self, smtp: smtplib.SMTP, code: int, said: bytes, about: str) -> Outcome:
+        """Return what an answer means; only one about the recipient says anything of that address.
+
+        Who does not take our sender refuses us, and so every mail alike: that is the server's trouble, and may pass.
+        """
         closing = code == SERVICE_CLOSING
         if closing:
             self._drop()
         else:
             with suppress(OSError, smtplib.SMTPServerDisconnected):
                 smtp.rset()
-        state = State.REFUSED if code // 100 == 5 else State.DEFERRED  # noqa: PLR2004
-        return Outcome(state, _text(code, said), _reason(code, said), closing)
+        refused = code // 100 == 5  # noqa: PLR2004 - RFC 5321 §4.2.1
+        reason = _reason(code, said)
+        if about != "recipient" and reason in HARD:
+            reason = str(code)
+        state = State.REFUSED if refused and about != "sender" else State.DEFERRED
+        return Outcome(state, _text(code, said), reason, lost=closing or (refused and about == "sender"))
 
 
 def _ask_in_turn(smtp: smtplib.SMTP, commands: Sequence[bytes]) -> Iterator[Reply]:

@@ -12,6 +12,7 @@ from domain.kernel import Invalid, identify
 from notifications import outbox
 from notifications.mailer import Envelope
 from notifications.outbox import State
+from notifications.pacing import IN_A_ROW
 from notifications.recipients import load
 from notifications.service import Notifications
 from notifications.smtp import SmtpMailer
@@ -101,6 +102,34 @@ def test_an_address_that_is_none_gets_no_more_mail(
     assert person.hindrance == suppressed
     store.catch_up()
     assert mails.audience(MONDAY + timedelta(days=7)).size == (1 if suppressed else 2)
+
+
+def test_what_is_refused_after_the_recipient_was_taken_says_nothing_of_the_address(
+    store: Store, mails: Notifications, speaking: Sink
+) -> None:
+    crowd(store, 2)
+    speaking.at_data = ["550 5.1.1 no such user"]
+    assert mails.run(MONDAY) == {"planned": 2, "accepted": 1, "refused": 1}
+    row = row_in(store, "refused")
+    assert row.reason == "550"
+    person = load(store.engine.log, row.supporter)
+    assert person is not None
+    assert person.suppressed is None
+
+
+def test_a_server_that_does_not_take_our_sender_blames_nobody_and_is_left_alone(
+    store: Store, mails: Notifications, speaking: Sink
+) -> None:
+    crowd(store, IN_A_ROW + 2)
+    speaking.at_mail = ["550 5.1.1 sender address rejected: user unknown"] * 100
+    assert mails.run(MONDAY) == {"planned": IN_A_ROW + 2, "deferred": IN_A_ROW}
+    assert "rests until" in mails.status()["runs"][0]["trouble"]
+    for number in range(IN_A_ROW + 2):
+        person = load(store.engine.log, identify("supporter", f"s{number:02d}"))
+        assert person is not None
+        assert person.suppressed is None
+    speaking.at_mail.clear()
+    assert mails.run(MONDAY + timedelta(hours=1)) == {"planned": 0, "accepted": IN_A_ROW + 2}
 
 
 def test_an_address_that_was_changed_meanwhile_is_not_blamed(store: Store, mails: Notifications, sink: Sink) -> None:
