@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.kernel import Sealed
 from history.persons import Persons, associated, seal
-from history.statements import insert_rows
+from history.statements import insert
 from notifications import messages
 from notifications.tables import digest_ranges, mail_messages, mail_outcomes, mail_tokens, outbox
 
@@ -295,7 +295,14 @@ def settle(connection: Connection, settled: Sequence[Settled], now: datetime) ->
     connection.execute(_SETTLE.values(changed_at=now), [one.values() for one in settled])
     if stopped := [one.row.id for one in settled if one.state is State.SUPPRESSED]:
         messages.drop(connection, stopped)
-    insert_rows(connection, mail_outcomes, [one.outcome(now) for one in settled])
+    _tell(connection, [one.outcome(now) for one in settled])
+
+
+def _tell(connection: Connection, outcomes: Sequence[dict[str, Any]]) -> None:
+    """Keep outcomes for the history; one that waits there already stays, as when a sender comes back from the dead."""
+    statement = insert(mail_outcomes, tuple(outcomes[0]), connection.dialect)
+    added = replace(statement, sql=f"{statement.sql} ON CONFLICT DO NOTHING")
+    added.execute(connection, (outcome.values() for outcome in outcomes))
 
 
 _SETTLE: Final = (

@@ -1,6 +1,7 @@
 """How far digests told: each goes on where the last one that went out ended."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +16,7 @@ Told = tuple[int, int | None]
 
 _TOLD: Final = "SELECT supporter, position, rank FROM digest_ranges"
 _TELL: Final = Shape(sets=("position", "rank", "at"))
+_FURTHER: Final = "WHERE digest_ranges.position < excluded.position"
 
 
 def told(connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, Told]:
@@ -24,7 +26,8 @@ def told(connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, Told]
 
 
 def tell(connection: Connection, rows: Sequence[Any], now: datetime) -> None:
-    """Note how far digests told that went out: rows of the outbox."""
+    """Note how far digests told that went out, rows of the outbox; one that comes late takes nothing back."""
     values = [(row.supporter, row.to_position, row.rank, now) for row in rows if row.to_position is not None]
     if values:
-        upsert(digest_ranges, _TELL, connection.dialect).execute(connection, values)
+        statement = upsert(digest_ranges, _TELL, connection.dialect)
+        replace(statement, sql=f"{statement.sql} {_FURTHER}").execute(connection, values)

@@ -1,0 +1,57 @@
+"""What comes late, or twice, spoils neither the range of history that was told nor what is told of mails."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import sqlalchemy as sa
+
+from notifications import outbox, ranges
+from notifications.outbox import Settled, State
+from notifications.service import Notifications
+from notifications.tables import digest_ranges, mail_outcomes
+from notifications.tables import outbox as table
+from tests.support.mails import ANNA, MONDAY, crowd
+from tests.support.sink import Sink
+from tests.support.store import Store
+
+
+def digest(to_position: int, rank: int) -> Any:  # noqa: ANN401 - what is needed of a row of the outbox
+    return SimpleNamespace(supporter=ANNA, to_position=to_position, rank=rank)
+
+
+def test_a_digest_that_arrives_late_takes_nothing_back(store: Store) -> None:
+    for row, told in ((digest(10, 3), (10, 3)), (digest(30, 1), (30, 1)), (digest(20, 2), (30, 1))):
+        with store.engine.database.write() as connection:
+            ranges.tell(connection, [row], MONDAY)
+            assert ranges.told(connection, [ANNA]) == {ANNA: told}
+    with store.engine.database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(digest_ranges)) == 1
+
+
+def test_a_mail_that_was_given_up_for_lost_may_be_lost_after_all(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    """The sender is held up so long that its claim ends; then its connection is cut as well."""
+    crowd(store, 3)
+    lost: list[int] = []
+
+    def expire(_: object) -> None:
+        if not lost:
+            with store.engine.database.write() as connection:
+                lost.append(outbox.expire(connection, MONDAY + timedelta(minutes=20)))
+
+    sink.at_message = expire
+    sink.at_data = ["cut"]
+    assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "unknown": 1}
+    assert lost == [3]
+
+
+def test_the_first_of_two_like_outcomes_is_told(store: Store, mails: Notifications) -> None:
+    crowd(store, 1)
+    mails.plan(MONDAY)
+    with store.engine.database.write() as connection:
+        row = connection.execute(sa.select(table)).one()
+        for reason in ("sender_died", "connection_lost"):
+            outbox.settle(connection, [Settled(row, State.UNKNOWN, reason)], MONDAY)
+        assert connection.scalars(sa.select(mail_outcomes.c.reason)).all() == ["sender_died"]
