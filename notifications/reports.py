@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from email import policy
+from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesParser, HeaderParser
 from enum import StrEnum
@@ -18,6 +19,11 @@ from domain.kernel import Invalid
 
 LARGEST: Final = 1 << 19
 """Bytes of a report; our mails, which it may return, have a tenth of that."""
+LONGEST: Final = 1 << 12
+"""Bytes of a Content-Type, over all its lines: the time to read its parameters grows with their square."""
+MOST_LINES: Final = 20_000
+MOST_PARTS: Final = 32
+"""How many parts may say of what type they are: each line is held against the end of every part it lies in."""
 ARRIVED: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Delivered-To", "To")
 """The headers in which mail servers say to whom a message came."""
 QUOTED: Final = re.compile(r"(?mi)^-{2,} ?(?:this is a copy of|below this line is a copy|original message)")
@@ -69,10 +75,28 @@ def read(raw: bytes, arrived_for: str | None = None) -> Report:
     """
     if len(raw) > LARGEST:
         raise Invalid("mail_report.too_large", f"The message has more than {LARGEST:,} bytes.")
+    if _takes_long(raw):
+        raise Invalid("mail_report.malformed", "This message is built so that it would take too long to read.")
     try:
         return _read(raw, arrived_for)
-    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):  # what the parser trips over
+    except (AssertionError, AttributeError, LookupError, MessageError, RecursionError, TypeError, ValueError):
         raise Invalid("mail_report.malformed", "This message cannot be read.") from None
+
+
+def _takes_long(raw: bytes) -> bool:
+    """Tell whether a message is one that the parser would take minutes for; headers count wherever they may stand."""
+    lines = raw.splitlines()
+    if len(lines) > MOST_LINES:
+        return True
+    parts = length = 0
+    for line in lines:
+        if line[:13].lower() == b"content-type:":
+            parts, length = parts + 1, len(line)
+        else:
+            length = length + len(line) if length and line[:1] in {b" ", b"\t"} else 0
+        if length > LONGEST or parts > MOST_PARTS:
+            return True
+    return False
 
 
 def _read(raw: bytes, arrived_for: str | None) -> Report:
@@ -158,10 +182,12 @@ def _blocks(part: Message) -> list[Message]:
     payload = part.get_payload()
     if part.get_content_type() == "message/delivery-status" and isinstance(payload, list):
         return [block for block in payload if isinstance(block, Message)]
-    inner = payload[0] if isinstance(payload, list) and payload else part
-    text = inner.as_string() if isinstance(inner, Message) else ""
-    parser = HeaderParser(policy=policy.compat32)
-    return [parser.parsestr(block) for block in re.split(r"(?:\r?\n){2,}", text) if block.strip()]
+    inner = payload[0] if isinstance(payload, list) and payload else None
+    if not isinstance(inner, Message):
+        return []
+    more, parser = inner.get_payload(), HeaderParser(policy=policy.compat32)
+    blocks = re.split(r"(?:\r?\n){2,}", more) if isinstance(more, str) else []
+    return [inner, *(parser.parsestr(block) for block in blocks if block.strip())]
 
 
 def _returned(part: Message) -> Iterator[Message]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.kernel import Invalid
-from notifications.reports import LARGEST, Verdict, read
+from notifications.reports import LARGEST, LONGEST, MOST_LINES, MOST_PARTS, Verdict, read
 from tests.support.returned import bounce, complaint, exim, holiday, path, qmail
 
 ROW, OTHER = UUID("c" * 32), UUID("d" * 32)
@@ -153,3 +153,35 @@ def test_a_message_of_boxes_in_boxes_is_read_or_refused() -> None:
         b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (depth, depth) for depth in range(3_000)
     )
     assert outcome(raw) in {Verdict.IGNORED, "mail_report.malformed"}
+
+
+def test_a_complaint_whose_fields_break_no_rule_of_writing_is_read() -> None:
+    """The standard library reads these fields, and refuses to write them."""
+    raw = complaint(ROW).replace(b"User-Agent: SomeGenerator/1.0", b"User-Agent: x\x0b\x0bVersion: 1")
+    report = read(raw)
+    assert (report.verdict, report.tokens) == (Verdict.COMPLAINED, (ROW,))
+
+
+def typed(value: bytes) -> bytes:
+    return b"To: a@example.org\r\nContent-Type: multipart/report" + value + b"\r\n\r\nx"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        typed(b';a="' + b";" * LONGEST),
+        typed(b"".join(b";\r\n a*%d*=b" % number for number in range(LONGEST // 9))),
+        typed(b"".join(b";\r\ta*%d*=b" % number for number in range(LONGEST // 9))),
+        bounce(ROW).replace(b"Content-Type: message/delivery-status", b"content-type: message/x" + b";a=b" * LONGEST),
+        b"To: a@example.org\r\n\r\n" + b"\n" * MOST_LINES,
+        b"To: a@example.org\r\n" + b"Content-Type: message/rfc822\r\n\r\n" * (MOST_PARTS + 1),
+    ],
+)
+def test_what_would_take_minutes_to_read_is_refused(raw: bytes) -> None:
+    assert outcome(raw) == "mail_report.malformed"
+
+
+def test_long_headers_that_nobody_takes_apart_do_no_harm() -> None:
+    """Some servers add kilobytes of their own to each report."""
+    raw = b"X-Microsoft-Antispam-Message-Info: " + b"abcdefgh\r\n " * LONGEST + b"\r\n" + bounce(ROW)
+    assert read(raw).verdict is Verdict.BOUNCED

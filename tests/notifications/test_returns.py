@@ -1,6 +1,7 @@
 """What comes back stops mail to an address that takes none: at once, by event, once, and only to that address."""
 
 from datetime import datetime, timedelta
+from email.errors import HeaderParseError
 from uuid import UUID, uuid4
 
 import pytest
@@ -157,6 +158,21 @@ def test_a_complaint_weighs_more_than_a_bounce(store: Store, returns: Returns) -
         returns.take(raw, BY)
     assert kept(store, mail) == "complained"
     assert anna(store).hindrance == "complained"
+
+
+def test_what_cannot_be_read_stops_nothing_else(
+    store: Store, returns: Returns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object) -> None:
+        raise HeaderParseError
+
+    mail = sent(store)
+    monkeypatch.setattr("notifications.reports._feedback", stumble)
+    assert returns.take_all([complaint(mail), b"", bounce(mail)], BY) == {
+        "unreadable": 2,
+        "bounced": 1,
+        "suppressed": 1,
+    }
 
 
 # --- which mail ---
