@@ -15,6 +15,9 @@ from history import migrations
 from history.database import Database
 from history.migrations import migrate
 from history.tables import erasures, metadata
+from notifications import tokens
+from notifications.tokens import Purpose, Token
+from tests.support.mails import ANNA, MONDAY
 from tests.support.store import Store
 
 assert api.accounts.tokens.metadata is notifications.tables.outbox.metadata is metadata
@@ -36,6 +39,15 @@ def shape(database: Database) -> dict[str, object]:
         for name in inspector.get_table_names()
         if name != "alembic_version"
     }
+
+
+def downgrade(database: Database, to: str) -> None:
+    """Make the tables what they were after an earlier migration."""
+    with database.append() as connection:
+        config = Config()
+        config.set_main_option("script_location", migrations.__path__[0])
+        config.attributes["connection"] = connection
+        command.downgrade(config, to)
 
 
 @pytest.fixture
@@ -73,11 +85,25 @@ def test_who_was_erased_before_erasures_were_noted_is_noted_by_the_migration(dat
         store.run("supporters.register", supporter="anna")
         store.run("supporters.register", supporter="ben")
         store.run("supporters.erase", supporter="ben", reason="asked")
-        with store.engine.database.append() as connection:
-            config = Config()
-            config.set_main_option("script_location", migrations.__path__[0])
-            config.attributes["connection"] = connection
-            command.downgrade(config, "0001")
+        downgrade(store.engine.database, "0001")
     with Store(database_url, tmp_path) as store, store.engine.database.read() as connection:
         noted = connection.execute(sa.select(erasures)).all()
     assert [tuple(row) for row in noted] == [(identify("supporter", "ben"), 3, "{}", None)]
+
+
+def test_links_that_only_unsubscribed_still_do_after_the_migration(database: Database) -> None:
+    made = {"of-a-mail": Token(Purpose.MAIL, ANNA, 1), "to-confirm": Token(Purpose.CONFIRM, ANNA, 1)}
+    try:
+        migrate(database)
+        with database.write() as connection:
+            tokens.keep(connection, made, MONDAY)
+        downgrade(database, "0003")
+        with database.read() as connection:
+            before = connection.execute(sa.text("SELECT purpose FROM mail_tokens")).scalars().all()
+        migrate(database)
+        with database.read() as connection:
+            found = {secret: tokens.find(connection, made[secret].purpose, secret, MONDAY) for secret in made}
+    finally:
+        database.close()
+    assert sorted(before) == ["confirm", "unsubscribe"]
+    assert found == made
