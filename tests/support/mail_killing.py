@@ -27,6 +27,7 @@ from history.engine import Engine, open_store
 from history.tables import events
 from history.writer import Writer
 from notifications import outbox, ranges, sending, tokens, transmitting
+from notifications.aliases import alias
 from notifications.outbox import FINAL, State
 from notifications.preparing import Preparation
 from notifications.sending import SendingRun
@@ -260,7 +261,7 @@ class Torture:
         last = self._recorded(engine)
         for row in rows:
             assert row.state in FINAL, row
-            assert last[row.id] == row.state, row
+            assert last[alias(row.id)] == row.state, row
             arrived = taken[row.message_id]
             assert arrived <= {State.ACCEPTED: 1, State.UNKNOWN: 1}.get(State(row.state), 0), row
             assert arrived or row.state != State.ACCEPTED, row
