@@ -21,6 +21,7 @@ from domain.slices import Command
 from domain.supporters import SuppressMail, Undeliverable
 from history.engine import Engine
 from history.envelope import Request, own_request
+from notifications import ranges
 from notifications.aliases import alias
 from notifications.outbox import SENT, State
 from notifications.recipients import Recipient, load
@@ -107,6 +108,8 @@ class Returns:
     def _follow(self, row: Any, verdict: Verdict, cause: str | None, actor: Actor) -> Returned:  # noqa: ANN401 - of the outbox
         with self._database.write() as connection:
             _note(connection, row, verdict)
+            if _is_lost(row, verdict):
+                ranges.take_back(connection, row, self._clock())
             dead = verdict in ENDS or (verdict is Verdict.UNDELIVERED and _given_up(connection, row))
         self._engine.write(
             [self._request(_record(row, verdict, cause), f"returned:{alias(row.id)}:{verdict}", actor, cause)]
@@ -154,6 +157,11 @@ def _note(connection: Connection, row: Any, verdict: Verdict) -> None:  # noqa: 
     lighter = [word for word in _WEIGHT if _WEIGHT[word] < _WEIGHT[verdict]]
     mine = outbox.c.id == row.id, sa.or_(outbox.c.returned.is_(None), outbox.c.returned.in_(lighter))
     connection.execute(outbox.update().where(*mine).values(returned=str(verdict)))
+
+
+def _is_lost(row: Any, verdict: Verdict) -> bool:  # noqa: ANN401
+    """Tell whether this is the first that is heard of a mail's not having arrived; a server had accepted it."""
+    return verdict is not Verdict.COMPLAINED and row.state == State.ACCEPTED and row.returned is None
 
 
 def _given_up(connection: Connection, row: Any) -> bool:  # noqa: ANN401

@@ -12,6 +12,7 @@ from domain.mails import Mail
 from domain.supporters import Supporter
 from history.reading import Log
 from history.tables import events
+from notifications import ranges
 from notifications.outbox import State
 from notifications.recipients import Recipient, load
 from notifications.returns import Returned, Returns
@@ -173,6 +174,47 @@ def test_what_cannot_be_read_stops_nothing_else(
         "bounced": 1,
         "suppressed": 1,
     }
+
+
+# --- what it told ---
+
+
+def reached(store: Store) -> int:
+    """Return how far Anna's digests told."""
+    with store.engine.database.read() as connection:
+        return ranges.told(connection, [ANNA])[ANNA][0]
+
+
+def digest(store: Store, start: int, end: int, day: int = 0) -> UUID:
+    """Put a digest of Anna's into the outbox that told this range."""
+    mail = sent(store, MONDAY + timedelta(days=day), from_position=start, to_position=end)
+    with store.engine.database.write() as connection:
+        row = connection.execute(sa.select(outbox).where(outbox.c.id == mail)).one()
+        ranges.tell(connection, [row], MONDAY)
+    return mail
+
+
+@pytest.mark.parametrize("status", ["5.1.1", "4.4.7", "5.7.1"])
+def test_what_a_digest_told_that_came_back_is_told_by_the_next(store: Store, returns: Returns, status: str) -> None:
+    digest(store, 3, 10)
+    mail = digest(store, 10, 20, day=1)
+    returns.take(bounce(mail, status), BY)
+    assert reached(store) == 10
+    digest(store, 10, 20, day=2)
+    returns.take(bounce(mail, status), BY)  # that report again
+    assert reached(store) == 20
+
+
+def test_what_was_told_since_is_not_told_again(store: Store, returns: Returns) -> None:
+    late = digest(store, 3, 10)
+    digest(store, 10, 20, day=1)
+    returns.take(bounce(late), BY)
+    assert reached(store) == 20
+
+
+def test_what_somebody_complains_about_was_told(store: Store, returns: Returns) -> None:
+    returns.take(complaint(digest(store, 3, 10)), BY)
+    assert reached(store) == 10
 
 
 # --- which mail ---
