@@ -6,7 +6,7 @@ several at once, tell nothing twice.
 
 import logging
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import sqlalchemy as sa
 
@@ -25,6 +25,7 @@ from notifications.tables import mail_outcomes
 log = logging.getLogger(__name__)
 
 PAGE: Final = 500
+CHANGED: Final = "command.precondition_failed"
 SENDER: Final = Actor("system", "sender")
 
 
@@ -38,9 +39,12 @@ class Reporter:
         """Report all that is to be reported; return how many outcomes that were."""
         reported = 0
         while rows := self._page():
-            requests = [_record(row) for row in rows]
-            answers = self._engine.write([*requests, *self._suppressions(rows)])
-            done = [row for row, answer in zip(rows, answers, strict=False) if _is_settled(answer)]
+            records, suppressions = [_record(row) for row in rows], self._suppressions(rows)
+            answers = self._engine.write([*records, *suppressions.values()])
+            mails, addresses = answers[: len(rows)], answers[len(rows) :]
+            left = {place for place, answer in enumerate(mails) if not _is_taken(answer)}
+            left |= {place for place, answer in zip(suppressions, addresses, strict=True) if not _is_settled(answer)}
+            done = [row for place, row in enumerate(rows) if place not in left]
             if not done:
                 break
             with self._database.write() as connection:
@@ -53,11 +57,15 @@ class Reporter:
         with self._database.read() as connection:
             return connection.execute(sa.select(mail_outcomes).order_by(mail_outcomes.c.at).limit(PAGE)).all()
 
-    def _suppressions(self, rows: Sequence[Any]) -> list[Request]:
-        """Return the commands that suppress what a server said to be no address; one that was changed may be good."""
-        hard = [row for row in rows if row.outcome == Outcome.REFUSED and row.reason in HARD]
-        people = load_all(self._engine.log, {row.supporter for row in hard}) if hard else {}
-        return [_suppress(row) for row in hard if _is_still_at(people.get(row.supporter), row.subject_version)]
+    def _suppressions(self, rows: Sequence[Any]) -> dict[int, Request]:
+        """Return, by the place of their rows, the commands that suppress what a server said to be no address.
+
+        One that was changed may be good.
+        """
+        hard = {place: row for place, row in enumerate(rows) if row.outcome == Outcome.REFUSED and row.reason in HARD}
+        people = load_all(self._engine.log, {row.supporter for row in hard.values()}) if hard else {}
+        found = ((place, row, people.get(row.supporter)) for place, row in hard.items())
+        return {place: _suppress(row, person) for place, row, person in found if _is_still_at(person, row)}
 
 
 def _record(row: Any) -> Request:  # noqa: ANN401 - a row of mail_outcomes
@@ -76,9 +84,11 @@ def _record(row: Any) -> Request:  # noqa: ANN401 - a row of mail_outcomes
     return _request(command, row, f"{_key(row)}:{row.outcome}:{row.attempt}")
 
 
-def _suppress(row: Any) -> Request:  # noqa: ANN401
+def _suppress(row: Any, person: Recipient) -> Request:  # noqa: ANN401
     command = SuppressMail(supporter=str(row.supporter), cause=Undeliverable.HARD_BOUNCE)
-    return _request(command, row, f"{_key(row)}:suppress")
+    request = _request(command, row, f"{_key(row)}:suppress")
+    request.if_match = person.version  # the address must still be the one that was mailed
+    return request
 
 
 def _request(command: Record | SuppressMail, row: Any, key: str) -> Request:  # noqa: ANN401
@@ -89,13 +99,20 @@ def _key(row: Any) -> str:  # noqa: ANN401
     return f"mail:{alias(row.mail)}"
 
 
-def _is_still_at(person: Recipient | Exception | None, version: int | None) -> bool:
-    return isinstance(person, Recipient) and not person.erased and person.email_version == version
+def _is_still_at(person: Recipient | Exception | None, row: Any) -> TypeGuard[Recipient]:  # noqa: ANN401
+    return isinstance(person, Recipient) and not person.erased and person.email_version == row.subject_version
+
+
+def _is_taken(answer: Answer) -> bool:
+    if answer.error is not None:
+        log.error("The history does not take the outcome %s: %s", answer.id, answer.error)
+    return _is_settled(answer)
 
 
 def _is_settled(answer: Answer) -> bool:
-    """Tell whether nothing is left to be done: what is refused once is refused for good, our own faults may pass."""
-    if answer.error is None:
-        return True
-    log.error("The history does not take the outcome %s: %s", answer.id, answer.error)
-    return not isinstance(answer.error, InternalError)
+    """Tell whether nothing is left to be done: a refusal stands, unless only because the person changed meanwhile.
+
+    Our own faults may pass.
+    """
+    error = answer.error
+    return error is None or not (isinstance(error, InternalError) or error.code == CHANGED)

@@ -1,21 +1,25 @@
 """What became of mails comes into the history, each outcome once, whoever dies in between."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
 
 from domain.kernel import identify
 from domain.mails import Mail, Outcome
+from domain.supporters import SuppressMail
+from history.reading import Log
 from history.tables import events
 from notifications import transmitting
-from notifications.recipients import load
+from notifications.recipients import Recipient, load, load_all
 from notifications.reporting import Reporter
 from notifications.service import Notifications
 from notifications.tables import mail_outcomes
 from notifications.tables import outbox as table
-from tests.support.mails import MONDAY, Clock, crowd, join, service, tell
+from tests.support.mails import ANNA, MONDAY, Clock, crowd, join, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -111,6 +115,77 @@ def test_what_the_history_refuses_stops_nothing_else(
     assert [event.attempt for event in told(store)] == [1]
     assert waiting(store) == 0
     assert "does not take the outcome" in caplog.text
+
+
+def refused(store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+    """Let a server say that Anna's address is none; return who is yet to report it."""
+    tell(store)
+    sink.at_rcpt = ["550 5.1.1 no such user"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Reporter, "report", lambda _: 0)
+        mails.run(MONDAY)
+    assert waiting(store) == 1
+    return Reporter(store.engine)
+
+
+def suppressed(store: Store) -> str | None:
+    anna = load(store.engine.log, ANNA)
+    assert anna is not None
+    return anna.suppressed
+
+
+def meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, **change: str) -> None:
+    """Change Anna, once, when she was read and before she is suppressed."""
+
+    def load_and_change(log: Log, supporters: Iterable[UUID]) -> dict[UUID, Recipient | Exception]:
+        found = load_all(log, supporters)
+        monkeypatch.undo()
+        store.run("supporters.amend", supporter="anna", **change)
+        return found
+
+    monkeypatch.setattr("notifications.reporting.load_all", load_and_change)
+
+
+def test_an_address_that_is_changed_while_it_is_reported_is_left_alone(
+    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = refused(store, mails, sink, monkeypatch)
+    meanwhile(store, monkeypatch, email="new@example.org")
+    reporter.report()
+    reporter.report()
+    assert suppressed(store) is None
+    assert waiting(store) == 0
+
+
+def test_who_changes_in_another_way_while_it_is_reported_is_suppressed_by_the_next_report(
+    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = refused(store, mails, sink, monkeypatch)
+    meanwhile(store, monkeypatch, name="Another")
+    reporter.report()
+    assert waiting(store) == 1
+    assert reporter.report() == 1
+    assert suppressed(store) is not None
+    assert [event.OUTCOME for event in told(store)] == [Outcome.REFUSED]
+    assert waiting(store) == 0
+
+
+def test_a_suppression_that_fails_is_made_by_the_next_report(
+    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = refused(store, mails, sink, monkeypatch)
+
+    def stumble(*_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SuppressMail, "decide", stumble)
+        assert reporter.report() == 0
+    assert waiting(store) == 1
+    assert suppressed(store) is None
+    assert reporter.report() == 1
+    assert suppressed(store) is not None
+    assert waiting(store) == 0
 
 
 def test_mails_that_are_halted_in_the_middle_of_a_run_wait(
