@@ -23,6 +23,7 @@ from projections.pledges import Pledges
 from projections.policies import Policies
 from projections.projection import Projection
 from projections.recognitions import Recognitions
+from projections.subscriptions import Subscriptions
 
 KINDS: Final[tuple[type[Projection], ...]] = (
     Campaigns,
@@ -33,6 +34,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Chapters,
     Recognitions,
     Leaderboards,
+    Subscriptions,
 )
 """The read models a digest is composed from."""
 

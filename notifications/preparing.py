@@ -126,7 +126,7 @@ class Preparation:
             return {}
         with self._reader.open(KINDS) as views, self._movements.upto(views.position) as movement:
             shared = Surroundings(views, self._log, movement, self._sender.base_url)
-            told = ranges.told(views.connection, [person.supporter for _, person in digests])
+            told = ranges.known(views, [person.supporter for _, person in digests])
             return compose_all(shared, [(person, told.get(person.supporter)) for _, person in digests], now)
 
     def _confirmation(self, row: Any, person: Recipient) -> Draft:  # noqa: ANN401 - a row of the outbox
@@ -154,9 +154,12 @@ class Preparation:
         """Commit the messages of drafts, and what became of the other rows; return the messages."""
         rows = [*(draft.row for draft in drafts), *(one.row for one in settled)]
         with self._database.read() as connection:
-            keys, _ = keys_of(self._persons, connection, {row.supporter for row in rows})
+            keys, damaged = keys_of(self._persons, connection, {row.supporter for row in rows})
         made = {}
         for draft in drafts:
+            if error := damaged.get(draft.row.supporter):
+                settled.append(_broken(draft.row, error, now))
+                continue
             if (key := keys.get(draft.row.supporter)) is None:
                 settled.append(Settled(draft.row, State.SUPPRESSED, "erased"))
                 continue

@@ -83,7 +83,7 @@ class Previews:
             raise Unknown("supporter.unknown", "There is no such supporter.")
         base = self._sender.base_url
         with self._reader.open(KINDS) as views, self._movements.upto(views.position) as movement:
-            told = ranges.told(views.connection, [supporter]).get(supporter)
+            told = ranges.known(views, [supporter]).get(supporter)
             content = compose(Surroundings(views, self._engine.log, movement, base), person, told, moment)
         links = Links.of(base, SAMPLE)
         digest = render.digest(content, links)

@@ -1,13 +1,13 @@
 """Who gets digests, and the moment at which each of them has to be looked at next: what the planner asks."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import Boolean, Column, Connection, Date, Integer, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Integer, Text, Uuid
 
 from domain.kernel import Event
 from domain.mails import Mail
@@ -15,6 +15,7 @@ from domain.schedule import Bounds, Told, upcoming
 from domain.slices import Fact
 from domain.subscriptions import DIGEST, Subscription
 from domain.supporters import Supporter, Undeliverable
+from history.statements import select_among, uuid_of
 from history.tables import Moment
 from projections.changes import Changes
 from projections.projection import Projection, on
@@ -34,9 +35,10 @@ FIELDS: Final = tuple(field.name for field in dataclasses.fields(Subscription))
 
 @dataclasses.dataclass
 class Standing(Subscription):
-    """A subscription, and the digest that was told last."""
+    """A subscription, the digest that was told last, and up to which position those that went out told the history."""
 
     told: Told | None = None
+    told_to: int | None = None
 
     @property
     def bounds(self) -> Bounds:
@@ -49,7 +51,7 @@ class Standing(Subscription):
         return upcoming(self.wish, self.bounds) if self.hindrance is None else None
 
 
-class Subscriptions(Projection, name="subscriptions"):
+class Subscriptions(Projection, name="subscriptions", version=2):
     """One row per present supporter; ``next_at`` is empty for those who get no digest."""
 
     weight = 2
@@ -73,6 +75,7 @@ class Subscriptions(Projection, name="subscriptions"):
             Column("erased", Boolean),
             Column("told_period", Text),
             Column("told_due_at", Moment),
+            Column("told_to", BigInteger),
             Column("next_at", Moment),
             index=[("next_at", "supporter")],
         )
@@ -95,7 +98,12 @@ class Subscriptions(Projection, name="subscriptions"):
     def told(self, _fact: Fact, event: Mail.Event, _changes: Changes) -> None:
         """What became of a digest: sent or not, its period has had its turn."""
         person = self._standing.get(event.supporter)
-        if person is None or event.kind != DIGEST or event.due_at is None:
+        if person is None or event.kind != DIGEST:
+            return
+        if isinstance(event, Mail.Accepted) and (event.to_position or 0) > (person.told_to or 0):
+            person.told_to = event.to_position
+            self._changed[event.supporter] = None
+        if event.due_at is None:
             return
         told = Told(event.period, event.due_at)
         if told.plausible and (person.told is None or told.due_at > person.told.due_at):
@@ -111,7 +119,7 @@ class Subscriptions(Projection, name="subscriptions"):
                 continue
             period, due_at = person.told or (None, None)
             values = {name: getattr(person, name) for name in FIELDS}
-            told = {"told_period": period, "told_due_at": due_at}
+            told = {"told_period": period, "told_due_at": due_at, "told_to": person.told_to}
             changes.put(self.subscriptions, supporter, **values, **told, next_at=person.next_at)
 
     # --- questions ---
@@ -127,6 +135,13 @@ class Subscriptions(Projection, name="subscriptions"):
             query = query.where(sa.tuple_(table.next_at, table.supporter) > sa.tuple_(moment, last))
         return connection.execute(query.order_by(table.next_at, table.supporter).limit(limit)).all()
 
+    def told_to(self, connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, int]:
+        """Return up to which position the digests of each of the supporters told, by the history."""
+        table = self.subscriptions.c
+        select = f"SELECT supporter, told_to FROM {self.subscriptions.name}"  # noqa: S608 - a name of ours
+        rows = select_among(connection, select, table.supporter, supporters, "AND told_to IS NOT NULL")
+        return {uuid_of(supporter): position for supporter, position in rows}
+
     def next_moment(self, connection: Connection, now: datetime) -> datetime | None:
         """Return when the next digest falls due after now, None where none does."""
         moment = self.subscriptions.c.next_at
@@ -139,4 +154,4 @@ def standing(row: Any) -> Standing:  # noqa: ANN401 - a row of subscriptions
     values = {name: getattr(row, name) for name in FIELDS}
     values["suppressed"] = Undeliverable(row.suppressed) if row.suppressed else None
     told = Told(row.told_period, row.told_due_at) if row.told_period else None
-    return Standing(**values, told=told)
+    return Standing(**values, told=told, told_to=row.told_to)

@@ -11,6 +11,8 @@ from notifications.outbox import Settled, State
 from notifications.service import Notifications
 from notifications.tables import digest_ranges, mail_outcomes
 from notifications.tables import outbox as table
+from projections.rebuild import rebuild
+from projections.subscriptions import Subscriptions
 from tests.support.mails import ANNA, MONDAY, crowd
 from tests.support.sink import Sink
 from tests.support.store import Store
@@ -45,6 +47,27 @@ def test_a_mail_that_was_given_up_for_lost_may_be_lost_after_all(
     sink.at_data = ["cut"]
     assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "unknown": 1}
     assert lost == [3]
+
+
+def test_a_store_without_its_mails_goes_on_where_the_history_says_that_digests_ended(
+    store: Store, mails: Notifications
+) -> None:
+    """So a store is that was restored from an archive."""
+    crowd(store, 2)
+    assert mails.run(MONDAY) == {"planned": 2, "accepted": 2}
+    store.catch_up()
+    with store.engine.database.write() as connection:
+        ended = {row.supporter: row.position for row in connection.execute(sa.select(digest_ranges))}
+        for forgotten in (digest_ranges, table):
+            connection.execute(forgotten.delete())
+    rebuild(store.runner, [Subscriptions])
+    assert mails.run(MONDAY + timedelta(days=7)) == {"planned": 2, "suppressed": 2}
+    store.run("pledges.keep", campaign="listen", ask="circle", supporter="s00")
+    store.catch_up()
+    assert mails.run(MONDAY + timedelta(days=14)) == {"planned": 2, "accepted": 2}
+    with store.engine.database.read() as connection:
+        sent = connection.execute(sa.select(table).where(table.c.state == "accepted")).all()
+    assert {row.supporter: row.from_position for row in sent} == ended
 
 
 def test_the_first_of_two_like_outcomes_is_told(store: Store, mails: Notifications) -> None:
