@@ -83,9 +83,14 @@ def _read(log: Log, rows: Sequence[Any]) -> tuple[UUID, Recipient | Exception, P
 def _open(
     persons: Persons, connection: Connection, read: Iterable[tuple[UUID, Recipient | Exception, Personal]]
 ) -> dict[UUID, Exception]:
-    """Give each of those who could be read what is personal in the clear; return the errors of those it is not for."""
+    """Give each of those who could be read what is personal in the clear; return the errors of the others.
+
+    A damaged key concerns one person; where none of several opens, it is the master key: that raises Unavailable.
+    """
     sealed = [(key, one, name, box) for key, one, personal in read for name, box in personal.items()]
     keys, damaged = keys_of(persons, connection, {box.person for *_, box in sealed if isinstance(box, Sealed)})
+    if not keys and len(damaged) > 1:
+        raise next(iter(damaged.values()))
     for key, one, name, box in sealed:
         if key not in damaged:
             try:
@@ -100,10 +105,7 @@ def _open(
 def keys_of(
     persons: Persons, connection: Connection, people: Collection[UUID]
 ) -> tuple[dict[UUID, bytes], dict[UUID, Exception]]:
-    """Return (the keys of people, the errors of those whose key is damaged); raise Unavailable where all are.
-
-    A damaged key concerns one person; where none of several opens, it is the master key, which concerns everybody.
-    """
+    """Return (the keys of people, the errors of those whose key does not open)."""
     try:
         return persons.keys(connection, people), {}
     except Unavailable as error:
@@ -118,8 +120,6 @@ def keys_of(
             if error.code != "keys.wrong":
                 raise
             damaged[person] = error
-    if not keys and len(damaged) > 1:
-        raise next(iter(damaged.values()))
     return keys, damaged
 
 

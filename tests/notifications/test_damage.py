@@ -1,12 +1,15 @@
 """What is damaged in the store of one person, or of one mail, stops no other mail."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from domain.kernel import Unavailable, identify
 from history.tables import person_keys
+from notifications import preparing
+from notifications.composing import compose_all
 from notifications.recipients import Recipient, load_all
 from notifications.service import Notifications
 from notifications.tables import mail_messages
@@ -76,6 +79,33 @@ def test_a_key_that_is_damaged_while_its_mail_is_on_the_way_stops_nobody_else(
     sink.at_recipient = lambda _: damage_keys(store, "s00", "s01")
     sink.at_rcpt = ["451 4.2.0 later"] * 3
     assert mails.run(MONDAY) == {"planned": 3, "deferred": 3}
+
+
+def test_a_key_that_is_damaged_while_a_message_is_made_is_no_erasure(
+    store: Store, mails: Notifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd(store, 3)
+    unbroken = compose_all
+
+    def damaging(*given: Any) -> Any:  # noqa: ANN401 - those of compose_all
+        found = unbroken(*given)
+        damage_keys(store, "s01")
+        return found
+
+    monkeypatch.setattr(preparing, "compose_all", damaging)
+    assert mails.run(MONDAY) == {"planned": 3, "accepted": 2, "deferred": 1}
+    assert states(store)["s01"] == ("deferred", "broken")
+
+
+def test_some_whose_keys_are_damaged_stop_no_message_that_was_kept(
+    store: Store, mails: Notifications, sink: Sink
+) -> None:
+    crowd(store, 4)
+    damage_keys(store, "s00", "s01")
+    sink.at_rcpt = ["451 4.2.0 later"] * 2
+    assert mails.run(MONDAY) == {"planned": 4, "deferred": 4}
+    assert mails.run(MONDAY + HOUR) == {"planned": 0, "accepted": 2, "deferred": 2}
+    assert sorted(sink.recipients) == ["s02@example.org", "s03@example.org"]
 
 
 def test_keys_of_which_none_opens_are_everybodys_trouble(store: Store) -> None:
