@@ -121,12 +121,18 @@ class Movements:
         self._log, self._alone = log, threading.Lock()
         self._movement: Movement | None = None
 
+    def begin(self) -> None:
+        """Begin a run: forget a movement that has become too long, which is not read anew for each batch of a run."""
+        with self._alone:
+            if (kept := self._movement) is not None and kept.end - kept.start > LONGEST:
+                self._movement = None
+
     @contextmanager
     def upto(self, position: int) -> Iterator["Movement"]:
         """Give the movement, read up to a position or further; nobody else has it meanwhile."""
         with self._alone:
             kept = self._movement
-            if kept is None or kept.end - kept.start > LONGEST:
+            if kept is None:
                 kept = self._movement = Movement(self._log, position, position)
             kept.cover(kept.start, position)
             yield kept

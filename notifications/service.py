@@ -150,6 +150,7 @@ class Notifications:
 
     def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:
         resend = self._settings.mail_unknown == RESEND
+        self._movements.begin()
         sending = SendingRun(
             self._engine,
             self._reader,
@@ -164,12 +165,12 @@ class Notifications:
         counts = dict(sorted((str(state), count) for state, count in sending.counts.items()))
         if sending.trouble:
             log.warning("Mails wait: %s", sending.trouble)
-        if planned or counts or sending.trouble:
-            with self._database.write() as connection:
+        with self._database.write() as connection:
+            if planned or counts or sending.trouble:
                 key = runs.begin(connection, moment, planned)
                 runs.end(connection, key, sending.now, counts, sending.trouble)
-                messages.purge(connection, moment)
-                tokens.purge(connection, moment)
+            messages.purge(connection, moment)
+            tokens.purge(connection, moment)
         return counts
 
     def status(self, limit: int = 10) -> dict[str, Any]:

@@ -72,6 +72,9 @@ def test_what_a_process_has_read_is_kept_until_it_is_too_much(store: Store, monk
             listen, (0, store.head)
         )
     monkeypatch.setattr(module, "LONGEST", 20)
+    with movements.upto(store.head) as same:
+        assert same is movement  # as long as the run lasts
+    movements.begin()
     with movements.upto(store.head) as anew:
         assert anew is not movement
         assert (anew.start, anew.end) == (store.head, store.head)

@@ -1,19 +1,20 @@
 """What comes late, or twice, spoils neither the range of history that was told nor what is told of mails."""
 
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
 
-from notifications import outbox, ranges
+from notifications import messages, outbox, ranges, tokens
 from notifications.outbox import Settled, State
 from notifications.service import Notifications
-from notifications.tables import digest_ranges, mail_outcomes
+from notifications.tables import digest_ranges, mail_messages, mail_outcomes, mail_tokens
 from notifications.tables import outbox as table
 from projections.rebuild import rebuild
 from projections.subscriptions import Subscriptions
-from tests.support.mails import ANNA, MONDAY, crowd
+from tests.support.mails import ANNA, MONDAY, Clock, crowd, service
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -78,3 +79,30 @@ def test_the_first_of_two_like_outcomes_is_told(store: Store, mails: Notificatio
         for reason in ("sender_died", "connection_lost"):
             outbox.settle(connection, [Settled(row, State.UNKNOWN, reason)], MONDAY)
         assert connection.scalars(sa.select(mail_outcomes.c.reason)).all() == ["sender_died"]
+
+
+def test_what_was_kept_long_enough_goes_where_nothing_is_sent_any_more(store: Store, tmp_path: Path) -> None:
+    crowd(store, 2)
+    clock = Clock()
+    mails = service(store, tmp_path, None, clock)
+
+    def kept() -> list[int]:
+        with store.engine.database.read() as connection:
+            return [
+                connection.execute(sa.select(sa.func.count()).select_from(each)).scalar_one()
+                for each in (mail_messages, mail_tokens)
+            ]
+
+    assert mails.tick()["accepted"] == 2
+    before = kept()
+    for name in ("s00", "s01"):
+        store.run("supporters.set_digest", supporter=name, frequency="off")
+    store.catch_up()
+    clock.at = MONDAY + messages.KEPT + timedelta(days=1)
+    assert mails.tick() == {"planned": 0}
+    clock.at = MONDAY + tokens.LASTS[tokens.Purpose.MAIL] + timedelta(days=1)
+    assert kept()[0] == 0
+    assert mails.tick() == {"planned": 0}
+    assert before[0] == 2
+    assert before[1] >= 2
+    assert kept() == [0, 0]
