@@ -1,6 +1,6 @@
 """The pages behind the links in mails: GET shows a button, POST acts, for scanners follow links and press nothing."""
 
-import contextlib
+import logging
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
@@ -12,11 +12,16 @@ from api.common import Store
 from api.limits import Limiter
 from api.pages.rendering import page
 from api.receipts import own_pledges
-from domain.kernel import Refusal
+from domain.kernel import Conflict, GroundswellError
 from history.envelope import Request as CommandRequest
 from notifications.language import Language, mark
 from notifications.links import Link, unknown
 from notifications.tokens import Purpose
+
+log = logging.getLogger(__name__)
+
+FAILED: Final = "That did not work"
+TRY_AGAIN: Final = "The digests have not stopped. Please press the button again in a minute."
 
 ATTEMPTS: Final = 3
 """How often what a person pressed is decided anew where the supporter changed meanwhile."""
@@ -52,16 +57,16 @@ def known(store: Groundswell, purpose: Purpose, token: str) -> Link:
 def act(store: Groundswell, asked: Callable[[], list[CommandRequest]]) -> bool:
     """Do what a person asks for, anew where they changed meanwhile; tell whether there was anything to do.
 
-    Raises the refusal of the last attempt.
+    Raises the error of the last attempt.
     """
-    refusals: list[Refusal] = []
+    errors: list[GroundswellError] = []
     for _ in range(ATTEMPTS):
         requests = asked()
         answers = store.engine.write(requests)
-        refusals = [answer.error for answer in answers if isinstance(answer.error, Refusal)]
-        if not refusals:
+        errors = [answer.error for answer in answers if answer.error is not None]
+        if not errors:
             return bool(requests)
-    raise refusals[0]
+    raise errors[0]
 
 
 @router.get("/confirm/{token}")
@@ -96,7 +101,8 @@ def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
 def unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Stop the digests: by the button, or by a mail program's one click (RFC 8058 §3.2).
 
-    It needs no cookie, reads no body, and is answered 200 for whatever link.
+    It needs no cookie, reads no body, and is answered 200 for whatever link; where it could not be recorded the page
+    says so, in English.
     """
     link = store.notifications.links.find(token, Purpose.MAIL)
     if link is None:
@@ -104,8 +110,12 @@ def unsubscribe(store: Store, token: str) -> HTMLResponse:
         said = language.say("Where digests still come, the link in the newest of them stops them.")
         return shown("done", language, heading=language.say("This link is no longer good"), said=said, token=None)
     language = link.language
-    with contextlib.suppress(Refusal):  # erased meanwhile: no mail goes out either
+    try:
         act(store, lambda: store.notifications.links.unsubscribe(token))
+    except GroundswellError as error:
+        if not (isinstance(error, Conflict) and error.code == "supporter.erased"):  # to the erased no mail goes either
+            log.warning("Digests could not be stopped by a link: %s", error)
+            return shown("done", Language(None), heading=FAILED, said=TRY_AGAIN, token=None)
     heading, said = language.say("The digests have stopped"), language.say("You will get no more of them.")
     own = None if link.outdated else token
     return shown("done", language, heading=heading, said=said, token=own, preferences=own)

@@ -186,6 +186,22 @@ def test_one_click_reads_no_body(groundswell: Groundswell, client: TestClient, b
     assert person(groundswell).consented is False
 
 
+def test_nobody_is_told_that_digests_stopped_where_that_was_not_recorded(
+    groundswell: Groundswell, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(groundswell)
+    run(groundswell, "supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.")
+    link = f"/unsubscribe/{token(groundswell, Purpose.MAIL)}"
+    with monkeypatch.context() as broken:
+        broken.setattr("domain.supporters.RecordConsent.decide", lambda *_: 1 / 0)
+        answer = client.post(link)
+    assert answer.status_code == 200
+    assert "The digests have not stopped" in answer.text
+    assert person(groundswell).consented
+    assert "Ya no recibirás resúmenes" in client.post(link).text
+    assert person(groundswell).consented is False
+
+
 def test_a_link_mailed_to_an_earlier_address_still_unsubscribes_but_shows_nothing(
     groundswell: Groundswell, client: TestClient
 ) -> None:
