@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,6 +26,8 @@ from projections.subscriptions import Subscriptions
 from projections.views import Reader
 
 RUNS: Final = 10
+LATELY: Final = timedelta(seconds=60)
+"""How long a monitoring system is answered with the audience that was counted last."""
 SETTLED: Final = "settled"
 RESENT: Final = "resent"
 
@@ -83,6 +85,7 @@ class Desk:
     ) -> None:
         self._engine, self._reader, self._database = engine, reader, engine.database
         self._audience, self._plan, self._caps, self._clock = audience, plan, caps, clock
+        self._counted: tuple[datetime, Audience] | None = None
 
     # --- asking ---
 
@@ -113,7 +116,7 @@ class Desk:
     def gauges(self) -> Gauges:
         """Return the same in numbers, without what takes long to count."""
         moment = self._clock()
-        audience = self._audience(moment)
+        audience = self._lately(moment)
         with self._database.read() as connection:
             waiting = standing.waiting(connection)
             return Gauges(
@@ -125,6 +128,12 @@ class Desk:
                 held=self._held(audience),
                 halted=switch.halted(connection),
             )
+
+    def _lately(self, moment: datetime) -> Audience:
+        """Return the audience as it was counted within the last minute: of many people that takes a second."""
+        if self._counted is None or abs(moment - self._counted[0]) >= LATELY:
+            self._counted = moment, self._audience(moment)
+        return self._counted[1]
 
     def _held(self, audience: Audience) -> int:
         limit = cap(self._caps, MailRole.WORK)
@@ -151,6 +160,7 @@ class Desk:
 
         Raises BeyondCap where these are more than the role may send unasked, or than it ``named``.
         """
+        self._counted = None
         return self._plan(self._clock(), cap(self._caps, role) if named is None else named)
 
     def turn_off(self, actor: Actor, reason: str) -> None:

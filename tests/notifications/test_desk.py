@@ -246,3 +246,19 @@ def test_an_empty_outbox_stands_at_nothing(mails: Notifications) -> None:
         None,
     )
     assert status.runs == ()
+
+
+def test_who_watches_does_not_have_the_audience_counted_each_time(store: Store, tmp_path: Path) -> None:
+    for name in ("s00", "s01"):
+        join(store, name)
+    store.catch_up()
+    clock = Clock()
+    desk = service(store, tmp_path, None, clock).desk
+    assert desk.gauges().due == 2
+    store.run("supporters.set_digest", supporter="s00", frequency="off")
+    store.catch_up()
+    clock.at += timedelta(seconds=59)
+    assert desk.gauges().due == 2
+    assert desk.status().audience.new == 1
+    clock.at += timedelta(seconds=1)
+    assert desk.gauges().due == 1
