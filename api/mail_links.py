@@ -20,8 +20,8 @@ from notifications.tokens import Purpose
 
 log = logging.getLogger(__name__)
 
-FAILED: Final = "That did not work"
-TRY_AGAIN: Final = "The digests have not stopped. Please press the button again in a minute."
+FAILED: Final = mark("That did not work")
+TRY_AGAIN: Final = mark("The digests have not stopped. Please press the button again in a minute.")
 
 ATTEMPTS: Final = 3
 """How often what a person pressed is decided anew where the supporter changed meanwhile."""
