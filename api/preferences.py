@@ -107,6 +107,8 @@ def chosen(link: Link, form: Choices) -> Preferences:
         until = date.fromisoformat(form.paused_until) if form.paused_until else None
     except ValueError:
         raise Invalid("supporter.pause_over", PAUSE_OVER) from None
+    if until is not None and until <= Language(None, form.time_zone).today(now()):
+        raise Invalid("supporter.pause_over", PAUSE_OVER)  # before anything else on the form is done
     return Preferences(
         frequency=form.frequency,
         weekday=int(form.weekday) if form.weekday else None,

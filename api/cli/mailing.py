@@ -62,6 +62,10 @@ def _trouble(desk: Desk, begun: datetime) -> tuple[str, str] | None:
     for last in desk.runs(1):
         if last.started_at >= begun and last.trouble:
             return "mail.waits", f"{last.trouble} What waits is tried again by a running “up” or “work”."
+    if waiting := desk.status().waiting.waiting:
+        waits = "waits" if waiting == 1 else "wait"
+        said = f"{counted(waiting, 'mail')} {waits} for another attempt: a running “up” or “work” makes it."
+        return "mail.waits", said
     return None
 
 

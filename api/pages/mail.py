@@ -72,7 +72,14 @@ def show(store: Store, caller: MaybeCaller, done: str = "", let_go: int = 0) -> 
     if caller is None:
         return RedirectResponse("/signin", HTTPStatus.SEE_OTHER, SECURITY)
     caller.need_staff()
-    said = f"{counted(let_go, 'digest')} let go: a worker sends them within a minute." if let_go else DONE.get(done)
+    said = DONE.get(done)
+    if let_go:
+        when = (
+            "they go out when mails are resumed"
+            if store.notifications.desk.halt()
+            else "a worker sends them within a minute"
+        )
+        said = f"{counted(let_go, 'digest')} let go: {when}."
     return _page(store, caller, said=said)
 
 

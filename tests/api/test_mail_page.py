@@ -168,6 +168,7 @@ def test_halting_takes_a_reason_and_holds_until_somebody_resumes(office: Office)
     assert "Mails are halted since" in page
     assert "by staff@example.org: The <links> are wrong." in page
     assert "All mail is halted" in office.warning()
+    assert "2 digests let go: they go out when mails are resumed." in seen(office.press("send"))
     office.send()
     assert office.sink.raw == []
     assert office.press("halt", reason="Twice").status_code == 409

@@ -157,7 +157,7 @@ def test_a_pause_that_would_be_over_is_said_to_be_so(anna: Api, days: int) -> No
     path, before = link(anna), person(anna).version
     until = now().astimezone(ZoneInfo("Asia/Tokyo")).date() + timedelta(days=days)
     form = filled(anna.client.get(path).text)
-    page = anna.client.post(path, data=form | {"paused_until": str(until)})
+    page = anna.client.post(path, data=form | {"paused_until": str(until), "frequency": "monthly", "language": "es"})
     assert page.status_code == 422
     assert "A pause must end on a day after today." in page.text
     assert person(anna).version == before
