@@ -42,8 +42,22 @@ def grounds(store: Store) -> list[tuple[Any, Fact, Ground | None]]:
         return found
 
 
+def keep_a_streak(store: Store) -> None:
+    """Two days in a row: what happens at random does not always hold that."""
+    steady = {"campaign": "steady", "ask": "daily"}
+    store.run("campaigns.draft", campaign="steady", title="Steady", at="2026-03-05T08:00:00Z")
+    challenge = {"statement": "Daily", "kind": "challenge", "days": 5}
+    store.run("campaigns.add_ask", **steady, **challenge, at="2026-03-05T08:00:00Z")
+    store.run("campaigns.launch", campaign="steady", at="2026-03-05T08:00:00Z")
+    store.run("supporters.register", supporter="steady", at="2026-03-05T08:00:00Z")
+    store.run("pledges.make", **steady, supporter="steady", at="2026-03-05T09:00:00Z")
+    for day in ("2026-03-05", "2026-03-06"):
+        store.run("pledges.check_in", **steady, supporter="steady", on=day, at=f"{day}T10:00:00Z")
+
+
 def test_every_award_in_a_movement_has_its_ground(store: Store) -> None:
     wander(store, steps=1_500)
+    keep_a_streak(store)
     more = [{"award": "days", "title": "Days", "when": {"streak": 2}},
             {"award": "letters", "title": "Letters", "when": {"verified_actions": 1}}]  # fmt: skip
     rules: dict[str, Any] = {"version": 2, "points": {}, "awards": more, "applies": "to_all_history"}
