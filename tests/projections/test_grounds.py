@@ -46,7 +46,7 @@ def keep_a_streak(store: Store) -> None:
     """Two days in a row: what happens at random does not always hold that."""
     steady = {"campaign": "steady", "ask": "daily"}
     store.run("campaigns.draft", campaign="steady", title="Steady", at="2026-03-05T08:00:00Z")
-    challenge = {"statement": "Daily", "kind": "challenge", "days": 5}
+    challenge: dict[str, Any] = {"statement": "Daily", "kind": "challenge", "days": 5}
     store.run("campaigns.add_ask", **steady, **challenge, at="2026-03-05T08:00:00Z")
     store.run("campaigns.launch", campaign="steady", at="2026-03-05T08:00:00Z")
     store.run("supporters.register", supporter="steady", at="2026-03-05T08:00:00Z")
