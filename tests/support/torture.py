@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +20,8 @@ MINUTES: Final = 10
 Happened = dict[str, int]
 
 
-def tortured(module: str, *arguments: str) -> Happened:
-    """Run a torture; return what it says happened. Whatever it started is ended with it."""
+def tortured(module: str, *arguments: str) -> Counter[str]:
+    """Run a torture; return how often what happened, 0 times included. Whatever it started is ended with it."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
@@ -35,8 +36,7 @@ def tortured(module: str, *arguments: str) -> Happened:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, err
-    happened: Happened = json.loads(out)
-    return happened
+    return Counter(json.loads(out))
 
 
 def parser(description: str | None) -> ArgumentParser:
