@@ -235,6 +235,7 @@ def people(database: Database, model: Subscriptions, known: int) -> None:
                 "told_period": "weekly:2026-W10",
                 "told_due_at": due - timedelta(days=7) if number % DUE_IN == 0 else later - timedelta(days=7),
                 "next_at": due if number % DUE_IN == 0 else later,
+                "counted_from": (due if number % DUE_IN == 0 else later) - timedelta(days=7),
             }
             for number in range(start, min(start + PAGE, known))
         ]

@@ -16,7 +16,7 @@ What is told is a range of history, so nothing is lost where a period is left ou
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -27,6 +27,8 @@ from domain.kernel import Invalid, zone
 GREENWICH: Final = zone("UTC")
 MONDAY: Final = 1
 MORNING: Final = 8
+AHEAD: Final = timedelta(days=1)
+"""What lies further ahead than that was told by a clock that was wrong; less passes by itself."""
 
 
 class Frequency(StrEnum):
@@ -71,6 +73,15 @@ class Told(NamedTuple):
         days = (self.due_at.date() + timedelta(days=offset) for offset in (-1, 0, 1))
         return self.key in {key_of(Frequency(frequency), day) for day in days}
 
+    def follows(self, before: "Told | None", heard_at: datetime) -> bool:
+        """Tell whether this is the one told last, heard of at a moment, after the one that was so far.
+
+        A later one is; and any that has fallen due by then, where the one so far never has.
+        """
+        if before is None or self.due_at > before.due_at:
+            return True
+        return self.due_at <= heard_at + AHEAD < before.due_at
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -90,6 +101,18 @@ class Bounds:
         if self.paused_until is not None and period.day < self.paused_until:
             return False
         return self.told is None or _later(wish, period, self.told)
+
+    @property
+    def counted_from(self) -> datetime | None:
+        """The moment after which periods are looked for."""
+        moments = [moment for moment in (self.since, self.told and self.told.due_at) if moment is not None]
+        return max(moments, default=None)
+
+    def at(self, now: datetime) -> "Bounds":
+        """Return what holds at a moment: of what lies ahead nothing has been, whatever a clock once said."""
+        since = None if self.since is None or self.since > now + AHEAD else self.since
+        told = None if self.told is None or self.told.due_at > now + AHEAD else self.told
+        return replace(self, since=since, told=told)
 
 
 ANY: Final = Bounds()
@@ -127,10 +150,10 @@ def upcoming(wish: Wish, bounds: Bounds) -> datetime | None:
 
 def _from(wish: Wish, bounds: Bounds) -> Iterator[Period]:
     """Yield periods without end, from one that is too early on."""
-    frequency, moments = frequency_of(wish), [bounds.since, bounds.told and bounds.told.due_at]
-    if frequency is Frequency.OFF:
+    frequency, moment = frequency_of(wish), bounds.counted_from
+    if frequency is Frequency.OFF or moment is None:
         return
-    start = max(moment for moment in moments if moment is not None).astimezone(place_of(wish)).date()
+    start = moment.astimezone(place_of(wish)).date()
     if bounds.paused_until is not None:
         start = max(start, bounds.paused_until)
     ahead = 0

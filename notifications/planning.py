@@ -35,18 +35,26 @@ def due(views: Views, now: datetime) -> Iterator[list[Planned]]:
     Only for those with a confirmed address who consented before the digest fell due. Memory holds one page.
     """
     periods: dict[Wish, Period | None] = {}
-    after: tuple[datetime, UUID] | None = None
-    while rows := views[Subscriptions].due(views.connection, now, after=after, limit=PAGE):
-        after = rows[-1].next_at, rows[-1].supporter
+    for rows in _asked(views, now):
         candidates = [(row, period) for row in rows if (period := _period(row, periods, now)) is not None]
         planned = _planned(views.connection, candidates, now)
         page = [
             Planned(Kind.DIGEST, row.supporter, period.key, period.due_at)
             for row, period in candidates
-            if _allowed(row, period, planned.get(row.supporter, ()))
+            if _allowed(row, period, planned.get(row.supporter, ()), now)
         ]
         if page:
             yield page
+
+
+def _asked(views: Views, now: datetime) -> Iterator[Sequence[Any]]:
+    """Yield pages of those whose moment has come, and of those whose moment a clock that was wrong put off."""
+    subscriptions = views[Subscriptions]
+    for ask, name in ((subscriptions.due, "next_at"), (subscriptions.ahead, "counted_from")):
+        after: tuple[datetime, UUID] | None = None
+        while rows := ask(views.connection, now, after=after, limit=PAGE):
+            after = getattr(rows[-1], name), rows[-1].supporter
+            yield rows
 
 
 def waiting(connection: Connection, now: datetime) -> int:
@@ -63,10 +71,10 @@ def _period(row: Any, periods: dict[Wish, Period | None], now: datetime) -> Peri
     return periods[wish]
 
 
-def _allowed(row: Any, period: Period, planned: Sequence[Told]) -> bool:  # noqa: ANN401 - a row of subscriptions
+def _allowed(row: Any, period: Period, planned: Sequence[Told], now: datetime) -> bool:  # noqa: ANN401 - a row of subscriptions
     """Tell whether a period may be told after what was told, and after each that was planned since."""
     person = standing(row)
-    bounds = person.bounds
+    bounds = person.bounds.at(now)
     return bounds.allow(person.wish, period) and all(
         replace(bounds, told=told).allow(person.wish, period) for told in planned
     )

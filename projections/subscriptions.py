@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Column, Connection, Date, Integer, T
 
 from domain.kernel import Event
 from domain.mails import Mail
-from domain.schedule import Bounds, Told, upcoming
+from domain.schedule import AHEAD, Bounds, Told, upcoming
 from domain.slices import Fact
 from domain.subscriptions import DIGEST, Subscription
 from domain.supporters import Supporter, Undeliverable
@@ -51,8 +51,8 @@ class Standing(Subscription):
         return upcoming(self.wish, self.bounds) if self.hindrance is None else None
 
 
-class Subscriptions(Projection, name="subscriptions", version=2):
-    """One row per present supporter; ``next_at`` is empty for those who get no digest."""
+class Subscriptions(Projection, name="subscriptions", version=3):
+    """One row per present supporter; ``next_at`` is empty for those who get no digest, and so is ``counted_from``."""
 
     weight = 2
 
@@ -77,7 +77,8 @@ class Subscriptions(Projection, name="subscriptions", version=2):
             Column("told_due_at", Moment),
             Column("told_to", BigInteger),
             Column("next_at", Moment),
-            index=[("next_at", "supporter")],
+            Column("counted_from", Moment),
+            index=[("next_at", "supporter"), ("counted_from", "supporter")],
         )
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
@@ -95,7 +96,7 @@ class Subscriptions(Projection, name="subscriptions", version=2):
         self._changed[fact.stream] = None
 
     @on(*(event for event in Mail.events.values() if issubclass(event, Mail.Event)))
-    def told(self, _fact: Fact, event: Mail.Event, _changes: Changes) -> None:
+    def told(self, fact: Fact, event: Mail.Event, _changes: Changes) -> None:
         """What became of a digest: sent or not, its period has had its turn."""
         person = self._standing.get(event.supporter)
         if person is None or event.kind != DIGEST:
@@ -106,7 +107,7 @@ class Subscriptions(Projection, name="subscriptions", version=2):
         if event.due_at is None:
             return
         told = Told(event.period, event.due_at)
-        if told.plausible and (person.told is None or told.due_at > person.told.due_at):
+        if told.plausible and told.follows(person.told, fact.occurred_at):
             person.told = told
             self._changed[event.supporter] = None
 
@@ -120,7 +121,9 @@ class Subscriptions(Projection, name="subscriptions", version=2):
             period, due_at = person.told or (None, None)
             values = {name: getattr(person, name) for name in FIELDS}
             told = {"told_period": period, "told_due_at": due_at, "told_to": person.told_to}
-            changes.put(self.subscriptions, supporter, **values, **told, next_at=person.next_at)
+            next_at = person.next_at
+            moments = {"next_at": next_at, "counted_from": person.bounds.counted_from if next_at else None}
+            changes.put(self.subscriptions, supporter, **values, **told, **moments)
 
     # --- questions ---
 
@@ -128,12 +131,33 @@ class Subscriptions(Projection, name="subscriptions", version=2):
         self, connection: Connection, now: datetime, *, after: tuple[datetime, UUID] | None = None, limit: int = 50
     ) -> Sequence[Any]:
         """Return whom to look at now, in order of (next_at, supporter), after one of them."""
-        table = self.subscriptions.c
-        query = sa.select(self.subscriptions).where(table.next_at <= now)
+        moment = self.subscriptions.c.next_at
+        return self._in_order(connection, moment, moment <= now, after, limit)
+
+    def ahead(
+        self, connection: Connection, now: datetime, *, after: tuple[datetime, UUID] | None = None, limit: int = 50
+    ) -> Sequence[Any]:
+        """Return, in order of (counted_from, supporter), those whose next moment a clock that was wrong put off.
+
+        There are none where no clock ever was.
+        """
+        moment = self.subscriptions.c.counted_from
+        return self._in_order(connection, moment, moment > now + AHEAD, after, limit)
+
+    def _in_order(
+        self,
+        connection: Connection,
+        column: Column[Any],
+        wanted: sa.ColumnElement[bool],
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> Sequence[Any]:
+        supporter = self.subscriptions.c.supporter
+        query = sa.select(self.subscriptions).where(wanted)
         if after is not None:
             moment, last = sa.literal(after[0], Moment), sa.literal(after[1], Uuid)
-            query = query.where(sa.tuple_(table.next_at, table.supporter) > sa.tuple_(moment, last))
-        return connection.execute(query.order_by(table.next_at, table.supporter).limit(limit)).all()
+            query = query.where(sa.tuple_(column, supporter) > sa.tuple_(moment, last))
+        return connection.execute(query.order_by(column, supporter).limit(limit)).all()
 
     def told_to(self, connection: Connection, supporters: Iterable[UUID]) -> dict[UUID, int]:
         """Return up to which position the digests of each of the supporters told, by the history."""

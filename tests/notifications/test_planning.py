@@ -152,6 +152,67 @@ def test_whatever_becomes_of_a_digest_its_period_had_its_turn(store: Store, mail
     assert mails.plan(MONDAY + WEEK) == 1
 
 
+# --- a clock that was wrong ---
+
+ASTRAY = datetime(2036, 8, 20, 9, tzinfo=UTC)
+"""What the clock says for an hour."""
+
+
+@pytest.mark.parametrize(("frequency", "gap"), [("daily", DAY), ("weekly", WEEK), ("monthly", 31 * DAY)])
+@pytest.mark.parametrize("heard", [True, False])
+def test_who_was_mailed_while_the_clock_was_wrong_gets_the_next_digest_in_its_time(
+    store: Store,
+    mails: Notifications,
+    frequency: str,
+    gap: timedelta,
+    heard: bool,  # noqa: FBT001
+) -> None:
+    eligible(store, "anna", MONDAY - 40 * DAY, frequency=frequency)
+    eligible(store, "bela", MONDAY, frequency="weekly")
+    assert mails.plan(MONDAY) == 1
+    send(store)
+    assert [mails.plan(ASTRAY), mails.plan(ASTRAY + DAY)] == [2, int(frequency == "daily")]
+    if heard:
+        send(store)
+    assert mails.plan(MONDAY + timedelta(hours=1)) == 0  # this period had its turn
+    after = [MONDAY + gap, MONDAY + gap + timedelta(hours=1), MONDAY + 2 * gap]
+    found = []
+    for moment in after:
+        mails.plan(moment)
+        found.append(len([row for row in rows(store) if row.supporter == ANNA and row.due_at <= moment]))
+        send(store)
+    assert found == [2, 2, 3]
+    assert compare(store.runner, [Subscriptions]) == []
+    with store.seen(Subscriptions) as (model, connection):
+        assert ANNA not in {row.supporter for row in model.ahead(connection, MONDAY + 2 * gap)}
+
+
+def test_who_consented_while_the_clock_was_wrong_gets_digests_once_it_is_right(
+    store: Store, mails: Notifications
+) -> None:
+    eligible(store, "anna", ASTRAY, frequency="weekly")
+    found = []
+    for moment in (MONDAY, MONDAY + DAY, MONDAY + WEEK):
+        found.append(mails.plan(moment))
+        send(store)
+    assert found == [1, 0, 1]
+
+
+def test_what_is_heard_late_of_an_older_digest_takes_nothing_back(store: Store, mails: Notifications) -> None:
+    """Nor does what is heard by a clock that is behind."""
+    eligible(store, "anna", MONDAY - DAY)
+    assert mails.plan(MONDAY) == 1
+    send(store)
+    first = rows(store)[0]
+    assert mails.plan(MONDAY + WEEK) == 1
+    send(store)
+    for at in (MONDAY + WEEK, MONDAY - 20 * DAY):
+        store.write([store.request("mails.record", _told(first, "bounced") | {"reason": at.isoformat()[:10]}, at=at)])
+    store.catch_up()
+    with store.seen(Subscriptions) as (model, connection):
+        assert model.next_moment(connection, MONDAY) == MONDAY + 2 * WEEK - timedelta(hours=1)
+
+
 # --- who ---
 
 
