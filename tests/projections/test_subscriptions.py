@@ -24,7 +24,7 @@ def next_at(store: Store, name: str = "anna") -> datetime | None:
 
 def tell(store: Store, mail: str, **given: Any) -> None:  # noqa: ANN401
     outcome = {"outcome": "accepted", "kind": "digest", "supporter": "anna", "period": "weekly:2026-W03"}
-    store.run("mails.record", mail=mail, at=MONDAY, **outcome | {"due_at": MONDAY.isoformat()} | given)
+    store.run("mails.record", mail=mail, **outcome | {"at": MONDAY, "due_at": MONDAY.isoformat()} | given)
 
 
 def test_each_event_moves_the_moment(store: Store) -> None:
