@@ -23,7 +23,12 @@ def next_at(store: Store, name: str = "anna") -> datetime | None:
 
 
 def tell(store: Store, mail: str, **given: Any) -> None:  # noqa: ANN401
-    outcome = {"outcome": "accepted", "kind": "digest", "supporter": "anna", "period": "weekly:2026-W03"}
+    outcome: dict[str, Any] = {
+        "outcome": "accepted",
+        "kind": "digest",
+        "supporter": "anna",
+        "period": "weekly:2026-W03",
+    }
     store.run("mails.record", mail=mail, **outcome | {"at": MONDAY, "due_at": MONDAY.isoformat()} | given)
 
 
