@@ -36,8 +36,7 @@ from api.direct import gathered_by
 from api.limits import Limiter
 from api.openapi import STAFF, answers, body
 from domain.addresses import check_email
-from domain.kernel import Invalid, Stage, Unknown, identify
-from domain.supporters import Supporter
+from domain.kernel import Invalid, Unknown, identify
 from history.envelope import Envelope, new_id
 from history.envelope import Request as CommandRequest
 from history.plans import Plan
@@ -47,8 +46,9 @@ from projections.pledges import Pledges
 router = APIRouter(tags=["pledges"])
 
 SOURCE: Final = "pledge-form"
-CONSENT_TOPIC: Final = "digest"
-HARMLESS: Final = frozenset({"pledge.already_active", "pledge.already_kept"})
+HARMLESS: Final = frozenset(
+    {"pledge.already_active", "pledge.already_kept", "supporter.already_consented", "supporter.cannot_be_asked"}
+)
 """Refusals that would tell whether the address is known; they are answered like a new pledge."""
 
 PER_ADDRESS: Final = Limiter(10, 600)
@@ -69,7 +69,7 @@ class PledgeForm(BaseModel):
     referral: str | None = None
     note: str | None = None
     chapter: str | None = None
-    consent: bool = Field(default=False, description="Whether a digest may be sent.")
+    consent: bool = Field(default=False, description="Whether digests are wanted; a mail asks whose address it is.")
     wording: str | None = Field(None, description="The words beside the box that was ticked; needed with consent.")
     website: str | None = Field(None, description="Leave this empty.")
 
@@ -84,7 +84,7 @@ class Received(BaseModel):
 
 RECEIVED: Final[dict[str, Any]] = {
     "status": "received",
-    "message": "Thank you. If this is your first time here, a mail asks you to confirm your address.",
+    "message": "Thank you. If your address or your wish for the digest is still to be confirmed, a mail asks for that.",
     "position": 814,
 }
 FORM: Final[dict[str, Any]] = {
@@ -135,8 +135,8 @@ async def post_pledge(
 ) -> Response:
     """The public pledge form: makes or finds a supporter by e-mail address and makes the pledge.
 
-    A confirmation mail goes to an address that is new. Consent counts for a new supporter; one who is known changes
-    it where only they can. `position` lets a read show the pledge (`X-Position-AtLeast`).
+    A confirmation mail goes to an address that is new, and to one that gets no digests when they are wanted there: only
+    a button behind its link makes them come. `position` lets a read show the pledge (`X-Position-AtLeast`).
     """
     form = await read_form(request, PledgeForm)
     client = request.client.host if request.client else ""
@@ -180,24 +180,20 @@ def plan(store: Groundswell, campaign: str, form: PledgeForm, email: str, key: s
         "source": SOURCE,
     }
     promise = {"campaign": campaign, "ask": form.ask, "referral": form.referral or None, "note": form.note}
-    consent = {"topic": CONSENT_TOPIC, "granted": True, "wording": form.wording}
 
     def request(command: str, supporter: UUID, data: dict[str, Any]) -> CommandRequest:
         envelope = Envelope(id=f"{SOURCE}:{key}:{command}", command=command, data={"supporter": str(supporter)} | data)
         return store.engine.catalogue.request(envelope, PUBLIC)
 
-    def asked(supporter: UUID, *, consents: bool) -> list[CommandRequest]:
+    def asked(supporter: UUID) -> list[CommandRequest]:
         making = request("pledges.make", supporter, promise)
-        return [making, request("supporters.consent", supporter, consent)] if consents else [making]
-
-    def if_known(supporter: UUID, stage: Stage) -> list[CommandRequest]:
-        person = stage.find(Supporter, supporter)
-        may_consent = person is not None and not person.email_confirmed and CONSENT_TOPIC not in person.consents
-        return asked(supporter, consents=form.consent and may_consent)
+        if not form.consent:
+            return [making]
+        return [making, request("supporters.request_digest", supporter, {"wording": form.wording})]
 
     fresh = uuid.uuid5(uuid.NAMESPACE_OID, f"pledge-form:{key}")
     registering = request("supporters.register", fresh, {"email": email} | particulars)
-    return Plan(email, fresh, [registering, *asked(fresh, consents=form.consent)], if_known, HARMLESS)
+    return Plan(email, fresh, [registering, *asked(fresh)], asked, HARMLESS)
 
 
 # --- for staff ---

@@ -26,6 +26,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "supporters.ConsentRecorded": ("consent given or withdrawn", "consents given or withdrawn"),
     "supporters.VisibilitySet": ("change of visibility", "changes of visibility"),
     "supporters.DigestSet": ("change of the digest", "changes of the digest"),
+    "supporters.DigestRequested": ("wish for the digest", "wishes for the digest"),
     "supporters.DigestPaused": ("pause of the digest", "pauses of the digest"),
     "supporters.CampaignMuted": ("campaign muted", "campaigns muted"),
     "supporters.CampaignUnmuted": ("campaign no longer muted", "campaigns no longer muted"),

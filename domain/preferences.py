@@ -5,9 +5,10 @@ from typing import Annotated
 from uuid import UUID
 
 from domain.campaigns import Campaign
-from domain.kernel import Between, CampaignRef, Context, Stage, Title, identify
+from domain.kernel import Between, CampaignRef, Conflict, Context, Stage, Text, Title, identify
 from domain.schedule import Frequency
 from domain.slices import Slice
+from domain.subscriptions import DIGEST
 from domain.supporters import Supporter, SupporterCommand
 
 
@@ -32,6 +33,28 @@ class SetDigest(SupporterCommand, name="supporters.set_digest"):
     def decide(self, _context: Context, stage: Stage) -> None:
         """Never refused for a present supporter."""
         self.load(stage).record(Supporter.DigestSet, frequency=self.frequency, weekday=self.weekday, hour=self.hour)
+
+
+class RequestDigest(SupporterCommand, name="supporters.request_digest"):
+    """Note that whoever gave the address wants digests there, with the words that were shown.
+
+    That is consent, to be confirmed with the address, only while the address is not and nothing was said before. Later
+    it is not, for anyone can type an address: the supporter is asked by mail.
+    """
+
+    wording: Text
+
+    def decide(self, _context: Context, stage: Stage) -> None:
+        """Refused where no mail may go, or when consent was given to the confirmed address."""
+        supporter = self.load(stage)
+        if supporter.email is None or supporter.suppressed:
+            raise Conflict("supporter.cannot_be_asked", "No mail goes to this supporter.")
+        if not supporter.email_confirmed and DIGEST not in supporter.consents:
+            supporter.record(Supporter.ConsentRecorded, subject=DIGEST, granted=True, wording=self.wording)
+        elif not supporter.email_confirmed or not supporter.consents.get(DIGEST):
+            supporter.record(Supporter.DigestRequested, wording=self.wording)
+        else:
+            raise Conflict("supporter.already_consented", "This supporter has already consented to the digest.")
 
 
 class PauseDigest(SupporterCommand, name="supporters.pause_digest"):
@@ -69,4 +92,8 @@ class UnmuteCampaign(SupporterCommand, name="supporters.unmute_campaign"):
         self.load(stage).unmute(identify("campaign", self.campaign))
 
 
-SLICE = Slice("preferences", (Supporter,), (SetVisibility, SetDigest, PauseDigest, MuteCampaign, UnmuteCampaign))
+SLICE = Slice(
+    "preferences",
+    (Supporter,),
+    (SetVisibility, SetDigest, RequestDigest, PauseDigest, MuteCampaign, UnmuteCampaign),
+)

@@ -111,6 +111,9 @@ class Supporter(Aggregate, prefix="supporters"):
         weekday: int | None = None
         hour: int | None = None
 
+    class DigestRequested(Event):
+        wording: str
+
     class DigestPaused(Event):
         """No digest comes before a day of the supporter's own; None ends the pause."""
 
@@ -173,8 +176,7 @@ class Supporter(Aggregate, prefix="supporters"):
     def amend(self, command: "Amend") -> None:
         """Change what was given; a value of None clears. A new chapter takes the place of the present one."""
         self.need_present()
-        changed = changes(self, command, "email", "name", "locale", "time_zone")
-        moves = self._moves(command)
+        changed, moves = changes(self, command, "email", "name", "locale", "time_zone"), self._moves(command)
         if not changed and not moves:
             raise Conflict("supporter.unchanged", "Nothing of the supporter changes.")
         if changed:

@@ -142,7 +142,7 @@ class Batch:
             requests = plan.if_new
             if supporter != plan.fresh:
                 self._rehearse(plan)
-                requests = plan.if_known(supporter, self._aggregates)
+                requests = plan.if_known(supporter)
         except Refusal as refusal:
             return Answer(None, "rejected", error=refusal)
         before = len(self._decided)

@@ -1,26 +1,18 @@
 """Plans: commands that depend on whose an address is, which only the writer can tell for certain."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
-from domain.kernel import Stage
 from history.envelope import Request
-
-
-class Known(Protocol):
-    """Says what is wanted where the address is a supporter's already; reads from the stage, changes nothing."""
-
-    def __call__(self, supporter: UUID, stage: Stage) -> Sequence[Request]:
-        """Return the commands; their ids are among those for a new address."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What somebody with an address wants: all of its commands are executed, or none.
 
-    ``if_new`` are the commands that make the address that of the supporter ``fresh``. What refuses them refuses the
+    ``if_new`` are the commands that make the address that of the supporter ``fresh``; ``if_known`` returns those for a
+    supporter whose it is already, their ids among the others'. What refuses them refuses the
     plan, whether the address is known or not, so that the answer tells nothing about it; except the codes in
     ``harmless``, after which it goes on. The answer to a plan names the newest position and nothing else.
     """
@@ -28,7 +20,7 @@ class Plan:
     address: str
     fresh: UUID
     if_new: Sequence[Request]
-    if_known: Known
+    if_known: Callable[[UUID], Sequence[Request]]
     harmless: frozenset[str] = frozenset()
 
 

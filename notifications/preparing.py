@@ -217,8 +217,14 @@ def hindrance(row: Any, person: Recipient | None, now: datetime) -> str | None: 
     if person.email is None:
         return "no_address"
     if row.kind == Kind.CONFIRM:
-        return "already_confirmed" if person.email_confirmed else person.returned
+        return "already_confirmed" if _answered(row, person) else person.returned
     return person.hindrance_at(now) or _outdated(row, person, now)
+
+
+def _answered(row: Any, person: Recipient) -> bool:  # noqa: ANN401 - a row of the outbox
+    """Tell whether nothing is to be confirmed any more: the address is, and the person said since what is wanted."""
+    since = person.answered_at is not None and person.answered_at > row.due_at
+    return person.email_confirmed and (bool(person.consented) or since)
 
 
 def _outdated(row: Any, person: Recipient, now: datetime) -> str | None:  # noqa: ANN401

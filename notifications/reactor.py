@@ -1,7 +1,8 @@
 """Reacts to what happens with mails: starts at the head of the history, is never rebuilt, and only writes the outbox.
 
-A person who came by the public pledge form is asked to confirm the address: an address at most once a day, and a few
-times a month, however many persons give it. What was recorded or happened long ago (an import, a restored archive) is
+A person who came by the public pledge form is asked to confirm the address, and one who gets no digests whether they
+shall come, where that is wanted on such a form: an address at most once a day, and a few times a month, however many
+persons give it. What was recorded or happened long ago (an import, a restored archive) is
 nothing to mail about.
 """
 
@@ -37,8 +38,15 @@ MONTH: Final = timedelta(days=30)
 MOST_A_MONTH: Final = 5
 """How many mails within thirty days may ask those who give an address to confirm one, this or an earlier of theirs."""
 
-TOPICS: Final = tuple(event.TOPIC for event in (Supporter.Registered, Supporter.Amended, Pledge.Made, Pledge.Renewed))
-
+ASKING: Final = (
+    Supporter.Registered,
+    Supporter.Amended,
+    Supporter.ConsentRecorded,
+    Supporter.DigestRequested,
+    Pledge.Made,
+    Pledge.Renewed,
+)
+TOPICS: Final = tuple(event.TOPIC for event in ASKING)
 
 Asked = tuple[Planned, str]
 """A mail, and the address that it goes to."""
@@ -132,10 +140,16 @@ def _may_ask(fact: Fact) -> bool:
             return source == FORM
         case Supporter.Amended(email=email):
             return email is not None and not isinstance(email, Unset)
+        case Supporter.DigestRequested():
+            return True
         case _:
             return fact.actor == PUBLIC
 
 
 def _to_confirm(person: Recipient, fact: Fact) -> bool:
-    by_form = person.source == FORM or isinstance(fact.event, Pledge.Event)
-    return by_form and not (person.email_confirmed or person.suppressed or person.erased)
+    if person.suppressed or person.erased:
+        return False
+    if isinstance(fact.event, Supporter.DigestRequested):
+        return not (person.email_confirmed and person.consented)
+    by_form = person.source == FORM or not isinstance(fact.event, Supporter.Registered | Supporter.Amended)
+    return by_form and not person.email_confirmed

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,6 +42,8 @@ class Recipient(Subscription):
     source: str | None = None
     public: bool = False
     chapters: list[UUID] = field(default_factory=list)
+    answered_at: datetime | None = None
+    """When the address was confirmed last, or digests were consented to or refused, as it was recorded."""
     muted: set[UUID] = field(default_factory=set)
     """The campaigns that digests leave out."""
 
@@ -132,6 +135,8 @@ def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:
             _particulars(recipient, personal, fact, event)
         case Supporter.Amended() as event:
             _particulars(recipient, personal, fact, event)
+        case Supporter.EmailConfirmed() | Supporter.ConsentRecorded(subject="digest"):
+            recipient.answered_at = fact.recorded_at
         case Supporter.VisibilitySet() as event:
             recipient.public, personal["display_name"] = event.public, event.display_name
         case Supporter.ChapterJoined(chapter=chapter):

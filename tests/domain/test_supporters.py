@@ -13,7 +13,7 @@ from domain.addresses import check_email
 from domain.campaigns import Draft
 from domain.chapters import Close, Found
 from domain.kernel import Invalid, identify
-from domain.preferences import MuteCampaign, PauseDigest, SetDigest, SetVisibility, UnmuteCampaign
+from domain.preferences import MuteCampaign, PauseDigest, RequestDigest, SetDigest, SetVisibility, UnmuteCampaign
 from domain.schedule import Frequency
 from domain.slices import Command
 from domain.supporters import (
@@ -140,6 +140,24 @@ def test_a_pause_ends_on_a_day_of_the_supporters_own() -> None:
     story.when(pause, at=evening).refused("supporter.pause_unchanged")
     story.when(PauseDigest(supporter="anna", until=None)).then(happened(Supporter.DigestPaused))
     story.when(PauseDigest(supporter="anna", until=None)).refused("supporter.pause_unchanged")
+
+
+def test_digests_that_are_wanted_by_a_form_are_consented_to_only_by_who_is_new() -> None:
+    wants, confirm = RequestDigest(supporter="anna", wording="Yes."), ConfirmEmail(supporter="anna")
+    requested = happened(Supporter.DigestRequested, wording="Yes.")
+    consented = happened(Supporter.ConsentRecorded, subject="digest", granted=True, wording="Yes.")
+    stops, consents = (
+        RecordConsent(supporter="anna", topic="digest", granted=granted, wording=".") for granted in (False, True)
+    )
+    given(REGISTER).when(wants).then(consented)
+    given(REGISTER, wants).when(wants).then(requested)
+    given(REGISTER, confirm).when(wants).then(requested)
+    given(REGISTER, stops).when(wants).then(requested)
+    given(REGISTER, confirm, stops).when(wants).then(requested)
+    given(REGISTER, confirm, consents).when(wants).refused("supporter.already_consented")
+    bounced = SuppressMail(supporter="anna", cause=Undeliverable.HARD_BOUNCE)
+    given(REGISTER, confirm, bounced).when(wants).refused("supporter.cannot_be_asked")
+    given(Register(supporter="anna")).when(wants).refused("supporter.cannot_be_asked")
 
 
 def test_mute_a_campaign_and_take_it_in_again() -> None:

@@ -60,7 +60,7 @@ def register(groundswell: Groundswell, **more: object) -> None:
 
 def mailed_link(groundswell: Groundswell, tmp_path: Path) -> str:
     """Return the path of the link in the one confirmation that was mailed."""
-    assert groundswell.notifications.tick()["accepted"] == 1
+    assert groundswell.notifications.run(now())["accepted"] == 1
     (path,) = (tmp_path / "mail").glob("confirm-*.eml")
     found = re.search(r"http://testserver(/confirm/[\w-]+)", path.read_text().replace("=\n", "").replace("=\r\n", ""))
     assert found
