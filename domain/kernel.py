@@ -73,8 +73,8 @@ class Unavailable(GroundswellError):
 MAX_REFERENCE: Final = 200
 MAX_TITLE: Final = 300
 MAX_TEXT: Final = 10_000
-
-
+REFERENCES: Final = 8_192
+"""Of how many the id is remembered, some 400 bytes each: a batch asks for each of its own several times."""
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
@@ -83,7 +83,7 @@ def _namespace(kind: str) -> UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, f"groundswell:{kind}")
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=REFERENCES)
 def identify(kind: str, reference: str) -> UUID:
     """Return the id that a reference of this kind stands for: itself if it is a UUID, else its UUIDv5 (RFC 9562)."""
     return UUID(reference) if _UUID.fullmatch(reference) else uuid.uuid5(_namespace(kind), reference)

@@ -28,6 +28,16 @@ def test_references_of_other_kinds_stand_for_other_things() -> None:
     assert identify("campaign", "anna") != identify("supporter", "anna")
 
 
+def test_no_more_references_are_remembered_of_many_mails_than_of_10_000() -> None:
+    remembered = []
+    for start in (0, 10_000):
+        for number in range(start, start + 10_000):
+            identify("mail", str(uuid.UUID(int=number)))
+            identify("supporter", str(uuid.UUID(int=number)))
+        remembered.append(identify.cache_info().currsize)
+    assert remembered[0] == remembered[1]
+
+
 @for_all(strategies.text(alphabet=strategies.characters(exclude_categories=("Cc", "Cs"))))
 def test_any_text_stays_readable_and_is_cleaned_once(text: str) -> None:
     assert clean_text(clean_text(text)) == clean_text(text)
