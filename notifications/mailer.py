@@ -10,10 +10,14 @@ from typing import Final, Protocol
 from domain.kernel import Unavailable
 from notifications.outbox import State
 
-HARD: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
-"""Codes (RFC 3463 §3, RFC 7505 §4.2) that say of an address that it is none, or takes no mail any more.
+NO_MAILBOX: Final = "no_mailbox"
+"""What a server says without a code (RFC 3463) that refuses a recipient by 550, 551 or 553 (RFC 5321 §4.2.3)."""
+HARD: Final = frozenset(
+    {NO_MAILBOX, "5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10", "5.2.1"},
+)
+"""What says of an address that it is none, or takes no mail any more: codes of RFC 3463 §3 and RFC 7505 §4.2, or that.
 
-What a policy refuses (5.7.x) may be taken another time, and so may what a server refuses without such a code.
+What a policy refuses (5.7.x) may be taken another time; 5.1.7 and 5.1.8 are about the sender.
 """
 
 

@@ -13,18 +13,24 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from domain.kernel import Invalid, Unavailable
-from notifications.mailer import HARD, Envelope, Outcome, Session
+from notifications.mailer import HARD, NO_MAILBOX, Envelope, Outcome, Session
 from notifications.outbox import State
 
 TIMEOUT: Final = 30.0
 SERVICE_CLOSING: Final = 421
 START_INPUT: Final = 354
 UNREACHABLE: Final = "connection_lost"
+NO_SUCH: Final = (550, 551, 553)
+"""Answers to RCPT TO that the mailbox is unavailable, elsewhere, or not allowed (RFC 5321 §4.2.3)."""
 
 Reply = tuple[int, bytes]
 
 _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 _ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)")
+_ANY_ENHANCED: Final = re.compile(rb"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_POLICY: Final = re.compile(
+    rb"(?i)relay|rcpthosts|spam|block|black|listed|denied|polic|reputation|sender|authenti|https?:"
+)
 
 
 class SmtpMailer:
@@ -173,7 +179,9 @@ class SmtpSession:
                 smtp.rset()
         refused = code // 100 == 5  # noqa: PLR2004 - RFC 5321 §4.2.1
         reason = _reason(code, said)
-        if about != "recipient" and reason in HARD:
+        if about == "recipient" and _is_no_mailbox(code, said):
+            reason = NO_MAILBOX
+        elif about != "recipient" and reason in HARD:
             reason = str(code)
         state = State.REFUSED if refused and about != "sender" else State.DEFERRED
         return Outcome(state, _text(code, said), reason, lost=closing or (refused and about == "sender"))
@@ -218,6 +226,14 @@ def _reason(code: int, said: bytes) -> str:
     """Return the enhanced status code (RFC 3463) that a reply begins with (RFC 2034 §4), or its three digits."""
     found = _ENHANCED.match(said)
     return found[0].decode() if found else str(code)
+
+
+def _is_no_mailbox(code: int, said: bytes) -> bool:
+    """Tell whether an answer about a recipient is about the address alone, though it has no enhanced code.
+
+    The same three digits stand for what a policy refuses (RFC 5321 §4.2.3): then the words say so, as a rule.
+    """
+    return code in NO_SUCH and not _ANY_ENHANCED.search(said) and not _POLICY.search(said)
 
 
 def _text(code: int, said: bytes) -> str:

@@ -57,6 +57,7 @@ REASONS: Final[Mapping[str, str]] = {
     "nothing_to_say": "nothing to say",
     "superseded": "a newer digest took its place",
     "gave_up": "given up after many attempts",
+    "no_mailbox": "no such mailbox",
 }
 DONE: Final[Mapping[str, str]] = {
     "halted": "Mails are halted.",

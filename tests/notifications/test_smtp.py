@@ -39,7 +39,7 @@ def speaking(request: pytest.FixtureRequest, sink: Sink) -> Sink:
     [
         (["450 4.2.1 later"], [], "deferred", "4.2.1", "450 4.2.1 later"),
         (["450 later"], [], "deferred", "450", "450 later"),
-        (["550 no s00@example.org"], [], "refused", "550", "550 no s00@example.org"),
+        (["550 no s00@example.org"], [], "refused", "no_mailbox", "550 no s00@example.org"),
         (["421 closing"], [], "deferred", "421", "421"),
         (["cut"], [], "deferred", "connection_lost", "connection lost before"),
         ([], ["451 later"], "deferred", "451", "451"),
@@ -87,8 +87,17 @@ def test_a_connection_that_died_between_two_mails_is_opened_again(
         ("550 5.1.1 no such user", "bounced"),
         ("550 5.2.1 mailbox disabled", "bounced"),
         ("550 5.7.1 we do not like you", None),
-        ("550 no", None),
+        ("550 5.1.0 address rejected", "bounced"),
+        ("550 5.1.8 your domain does not exist", None),
+        ("550 no", "bounced"),
+        ("551 user not local", "bounced"),
+        ("553 mailbox name not allowed", "bounced"),
+        ("550 relay not permitted", None),
+        ("550 your host is listed, see http://example.org", None),
+        ("553 sorry, that is not one of mine (#5.7.1)", None),
         ("552 5.2.2 mailbox full", None),
+        ("552 full", None),
+        ("554 no", None),
     ],
 )
 def test_an_address_that_is_none_gets_no_more_mail(
@@ -104,11 +113,12 @@ def test_an_address_that_is_none_gets_no_more_mail(
     assert mails.audience(MONDAY + timedelta(days=7)).size == (1 if suppressed else 2)
 
 
+@pytest.mark.parametrize("answer", ["550 5.1.1 no such user", "550 no"])
 def test_what_is_refused_after_the_recipient_was_taken_says_nothing_of_the_address(
-    store: Store, mails: Notifications, speaking: Sink
+    store: Store, mails: Notifications, speaking: Sink, answer: str
 ) -> None:
     crowd(store, 2)
-    speaking.at_data = ["550 5.1.1 no such user"]
+    speaking.at_data = [answer]
     assert mails.run(MONDAY) == {"planned": 2, "accepted": 1, "refused": 1}
     row = row_in(store, "refused")
     assert row.reason == "550"
