@@ -138,7 +138,6 @@ _MENU: Final[dict[str, Callable[[random.Random], Data]]] = {
     },
     "supporters.set_visibility": lambda d: {"supporter": _supporter(d), "public": d.random() < 0.5},
     "supporters.set_digest": lambda d: {"supporter": _supporter(d), "frequency": d.choice(["daily", "weekly", "off"])},
-    "supporters.request_digest": lambda d: {"supporter": _supporter(d), "wording": "Yes"},
     "supporters.pause_digest": lambda d: {
         "supporter": _supporter(d),
         "until": d.choice([None, str(START.date() + timedelta(days=d.randrange(200)))]),
