@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
 from domain.kernel import Sealed
+from domain.schedule import AHEAD
 from history.persons import Persons, associated, seal
 from history.statements import insert
 from notifications import messages
@@ -157,16 +158,21 @@ def _claimable(now: datetime, *, resend: bool) -> Iterable[tuple[sa.ColumnElemen
         for state in WAITING:
             yield outbox.c.state == str(state), *due
         for state in HELD:
-            yield outbox.c.state == str(state), *due, outbox.c.claimed_until < now
+            yield outbox.c.state == str(state), *due, _ended(now)
         if resend:
             kept = outbox.c.id.in_(sa.select(mail_messages.c.mail))
             again = kept, outbox.c.attempts < ATTEMPTS, outbox.c.planned_at > now - TOO_OLD
             yield outbox.c.state == str(State.UNKNOWN), *due, *again
 
 
+def _ended(now: datetime) -> sa.ColumnElement[bool]:
+    """Of a claim: it has ended, or was made by a clock that was wrong."""
+    return sa.or_(outbox.c.claimed_until < now, outbox.c.claimed_until > now + AHEAD)
+
+
 def expire(connection: Connection, now: datetime) -> int:
     """Make ``unknown`` what a sender was transmitting whose claim has ended; return how many mails these are."""
-    lost = outbox.c.state == str(State.TRANSMITTING), outbox.c.claimed_until < now
+    lost = outbox.c.state == str(State.TRANSMITTING), _ended(now)
     rows = connection.execute(sa.select(*_LIGHT).where(*lost).with_for_update(skip_locked=True)).all()
     settle(connection, [Settled(row, State.UNKNOWN, SENDER_DIED) for row in rows], now)
     return len(rows)

@@ -34,7 +34,7 @@ class Breaker:
 
     def resting(self, now: datetime) -> datetime | None:
         """Return until when there is a rest, None where there is none."""
-        return self.until if self.until is not None and now < self.until else None
+        return self.until if self.until is not None and now < self.until <= now + LONGEST_REST else None
 
     def worked(self) -> None:
         """Note that all is well."""
@@ -53,12 +53,16 @@ class Rate:
     def __init__(self, per_second: float) -> None:
         self._gap = timedelta(seconds=1 / per_second)
         self._next: datetime | None = None
+        self._asked: datetime | None = None
 
     def moment(self, now: datetime, reserved: datetime | None = None) -> datetime:
         """Return when the mail may go out: now, or at a moment that is then reserved for it.
 
         ``reserved`` is the moment that it was given before.
         """
+        if self._asked is not None and now < self._asked - LONGEST_REST:
+            self._next = None  # the clock was set back
+        self._asked = now
         if reserved is not None and reserved <= now <= reserved + PUNCTUAL:
             return now
         earliest = now - max(BURST - self._gap, timedelta())

@@ -13,6 +13,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from domain.kernel import Unavailable
+from domain.schedule import AHEAD
 from history.engine import Engine
 from notifications import messages, outbox, ranges, render, tokens
 from notifications.composing import KINDS, compose_all
@@ -228,6 +229,7 @@ def _answered(row: Any, person: Recipient) -> bool:  # noqa: ANN401 - a row of t
 
 
 def _outdated(row: Any, person: Recipient, now: datetime) -> str | None:  # noqa: ANN401
-    if person.eligible_since is None or row.due_at < person.eligible_since:
+    since = person.eligible_since
+    if since is None or row.due_at < since <= now + AHEAD:
         return "consented_later"
     return "superseded" if row.attempts and now - row.planned_at > TOO_OLD else None

@@ -102,7 +102,11 @@ class MailReactor:
     def _too_often(self, connection: Connection, address: str, now: datetime) -> bool:
         """Tell whether those who give the address were mailed to as often as they may be."""
         people = load_all(self._log, self._log.persons.find(connection, address))
-        mine = table.c.supporter.in_(people), table.c.kind == str(Kind.CONFIRM), table.c.planned_at > now - MONTH
+        mine = (
+            table.c.supporter.in_(people),
+            table.c.kind == str(Kind.CONFIRM),
+            table.c.planned_at.between(now - MONTH, now + DAY),
+        )
         rows = connection.execute(
             sa.select(table.c.supporter, table.c.subject_version, table.c.planned_at).where(*mine)
         )
@@ -123,14 +127,14 @@ class MailReactor:
             if isinstance(person, Exception):
                 log.error("The supporter %s cannot be read: %s", fact.event.person, person)
             elif person is not None and person.email is not None and _to_confirm(person, fact):
-                period = f"{fact.recorded_at.date()}:{person.email_version}"
-                mail = Planned(Kind.CONFIRM, person.supporter, period, fact.recorded_at, person.email_version)
+                period, due_at = f"{fact.occurred_at.date()}:{person.email_version}", min(fact.occurred_at, now)
+                mail = Planned(Kind.CONFIRM, person.supporter, period, due_at, person.email_version)
                 asked.append((mail, person.email))
         return asked
 
 
 def _fresh(fact: Fact, now: datetime) -> bool:
-    return fact.recorded_at - fact.occurred_at < FRESH and now - fact.recorded_at < FRESH
+    return abs(now - fact.occurred_at) < FRESH  # recorded times may be ahead for years where a clock was wrong once
 
 
 def _may_ask(fact: Fact) -> bool:
