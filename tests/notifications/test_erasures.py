@@ -18,7 +18,7 @@ from notifications.service import Notifications
 from notifications.tables import digest_ranges, mail_messages, mail_tokens
 from notifications.tables import outbox as table
 from notifications.transmitting import Transmission
-from tests.support.mails import MONDAY, service, tell
+from tests.support.mails import MONDAY, put_off, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -75,9 +75,7 @@ def test_bodies_links_and_ranges_are_purged(store: Store, mails: Notifications) 
 
 
 def test_a_mail_that_waits_is_not_sent(store: Store, mails: Notifications, sink: Sink) -> None:
-    tell(store)
-    sink.at_rcpt = ["450 later"]
-    mails.run(MONDAY)
+    put_off(store, mails, sink)
     erase(store)
     assert mails.purge() == 0
     assert (row_of(store).state, row_of(store).reason) == ("suppressed", "erased")

@@ -1,9 +1,7 @@
 """What became of mails comes into the history, each outcome once, whoever dies in between."""
 
-from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -11,15 +9,14 @@ import sqlalchemy as sa
 from domain.kernel import identify
 from domain.mails import Mail, Outcome
 from domain.supporters import SuppressMail
-from history.reading import Log
 from history.tables import events
 from notifications import transmitting
-from notifications.recipients import Recipient, load, load_all
+from notifications.recipients import load
 from notifications.reporting import Reporter
 from notifications.service import Notifications
 from notifications.tables import mail_outcomes
 from notifications.tables import outbox as table
-from tests.support.mails import ANNA, MONDAY, Clock, crowd, join, service, tell
+from tests.support.mails import ANNA, MONDAY, Clock, change_meanwhile, crowd, join, put_off, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -72,9 +69,7 @@ def test_what_is_suppressed_refused_and_unknown_is_told_too(store: Store, mails:
 def test_a_digest_that_gives_way_is_told_before_the_one_it_gives_way_to(
     store: Store, mails: Notifications, sink: Sink
 ) -> None:
-    tell(store)
-    sink.at_rcpt = ["450 later"]
-    mails.run(MONDAY)
+    put_off(store, mails, sink)
     mails.run(MONDAY + timedelta(days=7))
     assert [(event.OUTCOME, event.cause) for event in told(store)] == [
         ("deferred", "450"),
@@ -117,7 +112,8 @@ def test_what_the_history_refuses_stops_nothing_else(
     assert "does not take the outcome" in caplog.text
 
 
-def refused(store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+@pytest.fixture
+def reporter(store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     """Let a server say that Anna's address is none; return who is yet to report it."""
     tell(store)
     sink.at_rcpt = ["550 5.1.1 no such user"]
@@ -134,23 +130,10 @@ def suppressed(store: Store) -> str | None:
     return anna.suppressed
 
 
-def meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, **change: str) -> None:
-    """Change Anna, once, when she was read and before she is suppressed."""
-
-    def load_and_change(log: Log, supporters: Iterable[UUID]) -> dict[UUID, Recipient | Exception]:
-        found = load_all(log, supporters)
-        monkeypatch.undo()
-        store.run("supporters.amend", supporter="anna", **change)
-        return found
-
-    monkeypatch.setattr("notifications.reporting.load_all", load_and_change)
-
-
 def test_an_address_that_is_changed_while_it_is_reported_is_left_alone(
-    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+    store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reporter = refused(store, mails, sink, monkeypatch)
-    meanwhile(store, monkeypatch, email="new@example.org")
+    change_meanwhile(store, monkeypatch, "notifications.reporting.load_all", email="new@example.org")
     reporter.report()
     reporter.report()
     assert suppressed(store) is None
@@ -158,10 +141,9 @@ def test_an_address_that_is_changed_while_it_is_reported_is_left_alone(
 
 
 def test_who_changes_in_another_way_while_it_is_reported_is_suppressed_by_the_next_report(
-    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+    store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reporter = refused(store, mails, sink, monkeypatch)
-    meanwhile(store, monkeypatch, name="Another")
+    change_meanwhile(store, monkeypatch, "notifications.reporting.load_all", name="Another")
     reporter.report()
     assert waiting(store) == 1
     assert reporter.report() == 1
@@ -171,10 +153,8 @@ def test_who_changes_in_another_way_while_it_is_reported_is_suppressed_by_the_ne
 
 
 def test_a_suppression_that_fails_is_made_by_the_next_report(
-    store: Store, mails: Notifications, sink: Sink, monkeypatch: pytest.MonkeyPatch
+    store: Store, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reporter = refused(store, mails, sink, monkeypatch)
-
     def stumble(*_: object) -> None:
         raise RuntimeError
 

@@ -10,14 +10,13 @@ import sqlalchemy as sa
 from domain.kernel import Actor, Invalid
 from domain.mails import Mail
 from domain.supporters import Supporter
-from history.reading import Log
 from history.tables import events
 from notifications import ranges
 from notifications.outbox import State
 from notifications.recipients import Recipient, load
 from notifications.returns import Returned, Returns
 from notifications.tables import outbox
-from tests.support.mails import ANNA, MONDAY, Clock, join
+from tests.support.mails import ANNA, MONDAY, Clock, change_meanwhile, join
 from tests.support.returned import bounce, complaint, exim, holiday, path
 from tests.support.store import Store
 
@@ -119,14 +118,7 @@ def test_an_address_that_is_changed_meanwhile_is_left_alone(
     store: Store, returns: Returns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mail = sent(store)
-
-    def load_and_change(log: Log, supporter: UUID) -> Recipient | None:
-        found = load(log, supporter)
-        monkeypatch.undo()
-        store.run("supporters.amend", supporter="anna", email="new@example.org")
-        return found
-
-    monkeypatch.setattr("notifications.returns.load", load_and_change)
+    change_meanwhile(store, monkeypatch, "notifications.returns.load", email="new@example.org")
     assert not returns.take(bounce(mail), BY).suppressed
     assert anna(store).suppressed is None
 
@@ -135,14 +127,7 @@ def test_a_supporter_who_changes_meanwhile_keeps_the_address(
     store: Store, returns: Returns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mail = sent(store)
-
-    def load_and_change(log: Log, supporter: UUID) -> Recipient | None:
-        found = load(log, supporter)
-        monkeypatch.undo()
-        store.run("supporters.amend", supporter="anna", name="Another")
-        return found
-
-    monkeypatch.setattr("notifications.returns.load", load_and_change)
+    change_meanwhile(store, monkeypatch, "notifications.returns.load", name="Another")
     assert returns.take(bounce(mail), BY).suppressed
 
 

@@ -20,7 +20,7 @@ from notifications.service import Notifications
 from notifications.tables import mail_messages
 from notifications.tables import outbox as table
 from projections.rebuild import rebuild
-from tests.support.mails import ANNA, MONDAY, Clock, campaign, crowd, join, service, tell
+from tests.support.mails import ANNA, MONDAY, Clock, campaign, crowd, join, put_off, service, tell
 from tests.support.sink import Sink
 from tests.support.store import Store
 
@@ -148,9 +148,7 @@ def test_a_digest_that_is_planned_late_is_tried_as_often_as_one_in_time(
 def test_a_digest_that_waits_too_long_gives_way_to_the_next_which_tells_its_range_too(
     store: Store, mails: Notifications, sink: Sink
 ) -> None:
-    tell(store)
-    sink.at_rcpt = ["450 later"]
-    mails.run(MONDAY)
+    put_off(store, mails, sink)
     store.run("policies.conclude", policy="bill", outcome="won", on="2026-03-12")
     store.catch_up()
     assert mails.run(MONDAY + WEEK) == {"planned": 1, "accepted": 1}

@@ -4,10 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
+
+import pytest
 
 from domain.kernel import identify
 from notifications.service import Notifications
+from tests.support.sink import Sink
 from tests.support.store import Store
 
 BASE = "https://groundswell.example.org"
@@ -60,6 +64,19 @@ def join(store: Store, name: str, **more: str) -> None:
     store.run("supporters.register", supporter=name, **given)
     store.run("supporters.confirm_email", supporter=name)
     store.run("supporters.consent", supporter=name, topic="digest", granted=True, wording="Yes, please.")
+
+
+def change_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch, reading: str, **change: str) -> None:
+    """Let Anna change once, as soon as the function of this name has read her and before anything is made of it."""
+    read: Callable[..., Any] = resolve_name(reading)
+
+    def read_and_change(*given: Any) -> Any:  # noqa: ANN401 - whatever it reads
+        found = read(*given)
+        monkeypatch.undo()
+        store.run("supporters.amend", supporter="anna", **change)
+        return found
+
+    monkeypatch.setattr(reading, read_and_change)
 
 
 def campaign(store: Store, title: str = "Twenty-one days of listening", **more: str) -> None:
@@ -127,3 +144,10 @@ def tell(store: Store) -> None:
     )
     store.run("recognitions.award", recognition="kind")
     store.catch_up()
+
+
+def put_off(store: Store, mails: Notifications, sink: Sink) -> None:
+    """Let Anna's digest of Monday tell all that, and her server take it later."""
+    tell(store)
+    sink.at_rcpt = ["450 later"]
+    mails.run(MONDAY)
