@@ -25,15 +25,8 @@ class Booking:
         """Write entries of any kind."""
         if entries:
             self._entries.execute(self._connection, [row_of(entry) for entry in entries])
-        self._for_teams(
-            [
-                (team, entry.position, entry.number)
-                for entry in entries
-                if entry.points
-                for team in (*entry.happening.chapters, entry.happening.partnership)
-                if team is not None
-            ]
-        )
+        scored = [entry for entry in entries if entry.points]
+        self._for_teams([(team, one.position, one.number) for one in scored for team in _teams(one.happening)])
 
     def write_plain(self, scorer: Scorer, happenings: Sequence[Happening]) -> None:
         """Score happenings of supporters from whom nothing is taken back, and write their entries, on SQLite.
@@ -44,19 +37,17 @@ class Booking:
             return
         scored = [(each, scorer.points_of(each)) for each in happenings]
         run(self._connection, self._entries.sql, list(_plain(scored, scorer.rules.version)), many=True)
-        self._for_teams(
-            [
-                (team, each.event, 0)
-                for each, points in scored
-                if points and (each.chapters or each.partnership)
-                for team in (*each.chapters, each.partnership)
-                if team is not None
-            ]
-        )
+        self._for_teams([(team, each.event, 0) for each, points in scored if points for team in _teams(each)])
 
     def _for_teams(self, counted: Sequence[tuple[UUID, int, int]]) -> None:
         if counted:
             self._teams.execute(self._connection, counted)
+
+
+def _teams(happening: Happening) -> tuple[UUID, ...]:
+    """Return the chapters and the partnership for which it counts."""
+    partnership = happening.partnership
+    return happening.chapters if partnership is None else (*happening.chapters, partnership)
 
 
 def _plain(scored: Iterable[tuple[Happening, int]], version: int) -> Iterator[tuple[Any, ...]]:
