@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 PAGE: Final = 500
 CHANGED: Final = "command.precondition_failed"
 SENDER: Final = Actor("system", "sender")
+SAME: Final = ("kind", "period", "reason", "due_at", "from_position", "to_position", "attempt")
+"""What the history is told as it stands in the row."""
 
 
 class Reporter:
@@ -72,14 +74,8 @@ def _record(row: Any) -> Request:  # noqa: ANN401 - a row of mail_outcomes
     command = Record(
         mail=str(alias(row.mail)),
         supporter=str(row.supporter),
-        kind=row.kind,
-        period=row.period,
         outcome=Outcome(row.outcome),
-        reason=row.reason,
-        due_at=row.due_at,
-        from_position=row.from_position,
-        to_position=row.to_position,
-        attempt=row.attempt,
+        **{name: getattr(row, name) for name in SAME},
     )
     return _request(command, row, f"{_key(row)}:{row.outcome}:{row.attempt}")
 
