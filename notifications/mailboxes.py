@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from domain.kernel import Invalid, Unavailable
 from notifications.reports import LARGEST
+from notifications.wording import worded
 
 TIMEOUT: Final = 10.0
 FROM: Final = b"From "
@@ -100,7 +101,8 @@ class ImapMailbox:
                     yield _fetched(server, number.decode())
                     _answer(server.uid("STORE", number.decode(), "+FLAGS.SILENT", r"(\Seen)"))
         except (imaplib.IMAP4.error, OSError) as error:
-            raise Unavailable("mailbox.unreadable", f"The mailbox on {where} cannot be read: {_said(error)}.") from None
+            said = worded(error, where)
+            raise Unavailable("mailbox.unreadable", f"The mailbox on {where} cannot be read: {said}.") from None
 
     @contextmanager
     def _signed_in(self) -> Iterator[imaplib.IMAP4]:
@@ -139,9 +141,3 @@ def _fetched(server: imaplib.IMAP4, number: str) -> bytes:
 
 def _quoted(folder: str) -> str:
     return folder.replace("\\", r"\\").replace('"', r"\"")
-
-
-def _said(error: Exception) -> str:
-    said = error.args[-1] if error.args else error
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-    return " ".join(text.split()).rstrip(".") or type(error).__name__

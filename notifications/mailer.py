@@ -107,5 +107,7 @@ class FileMailer:
         except FileNotFoundError:
             return []  # no mail was ever written here
         except OSError as error:
-            raise Unavailable("mail.undeletable", f"{self.folder} keeps mails of the erased: {error}.") from None
+            raise Unavailable(
+                "mail.undeletable", f"{self.folder} keeps mails of the erased: {error.strerror}."
+            ) from None
         return found

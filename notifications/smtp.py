@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from domain.kernel import Invalid, Unavailable
 from notifications.mailer import HARD, NO_MAILBOX, Envelope, Outcome, Session
 from notifications.outbox import State
+from notifications.wording import worded
 
 TIMEOUT: Final = 30.0
 SERVICE_CLOSING: Final = 421
@@ -50,6 +51,9 @@ class SmtpMailer:
         self.host, self.tls, self.timeout, self.name = parts.hostname, parts.scheme == "smtps", timeout, name
         self.port = port or (465 if self.tls else 25)
         self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
+        if bool(self.user) != bool(self.password):
+            why = "needs both user and password, or neither: smtp://user:password@host:port."
+            raise Invalid("settings.smtp_url", f"GROUNDSWELL_SMTP_URL {why}")
         if not (self.user + self.password).isascii():
             raise Invalid("settings.smtp_url", "GROUNDSWELL_SMTP_URL may have only ASCII in user and password.")
 
@@ -68,13 +72,15 @@ class SmtpMailer:
 
     def connect(self) -> smtplib.SMTP:
         """Connect, secure the connection where that is offered, and sign in; raise Unavailable."""
-        where = f"The mail server {self.host}:{self.port}"
+        where = f"{self.host}:{self.port}"
         try:
             smtp = self._greeted()
         except smtplib.SMTPAuthenticationError as error:
-            raise Unavailable("mail.unreachable", f"{where} does not let us in: {_complaint(error)}.") from None
+            why = f"does not let us in: {_complaint(error, where)}"
+            raise Unavailable("mail.unreachable", f"The mail server {where} {why}.") from None
         except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable("mail.unreachable", f"{where} cannot be used: {_complaint(error)}.") from None
+            why = f"cannot be used: {_complaint(error, where)}"
+            raise Unavailable("mail.unreachable", f"The mail server {where} {why}.") from None
         return smtp
 
     def _greeted(self) -> smtplib.SMTP:
@@ -219,7 +225,7 @@ def _as_data(message: bytes) -> bytes:
 
 def _cut(state: State, error: Exception) -> Outcome:
     where = "after" if state is State.UNKNOWN else "before"
-    return Outcome(state, f"connection lost {where} the message: {error}", UNREACHABLE, lost=True)
+    return Outcome(state, f"connection lost {where} the message: {worded(error)}", UNREACHABLE, lost=True)
 
 
 def _reason(code: int, said: bytes) -> str:
@@ -246,11 +252,10 @@ def _check_secret(smtp: smtplib.SMTP) -> None:
         raise smtplib.SMTPNotSupportedError("without TLS the password would go in the clear")
 
 
-def _complaint(error: Exception) -> str:
+def _complaint(error: Exception, where: str) -> str:
     """Return what a server answered, or what went wrong before it could, as the end of a sentence."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        said = error.smtp_error
-        error_text = _text(error.smtp_code, said if isinstance(said, bytes) else said.encode())
-    else:
-        error_text = str(error)
-    return " ".join(error_text.split()).rstrip(".")
+    if not isinstance(error, smtplib.SMTPResponseException):
+        return worded(error, where)
+    said = error.smtp_error
+    text = _text(error.smtp_code, said if isinstance(said, bytes) else said.encode())
+    return " ".join(text.split()).rstrip(".")

@@ -197,6 +197,14 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
         SmtpMailer(url)
 
 
+@pytest.mark.parametrize("url", ["smtp://anna@h", "smtp://anna:@h", "smtps://:secret@h"])
+def test_a_user_without_a_password_is_not_taken_for_no_sign_in(url: str) -> None:
+    with pytest.raises(Invalid, match="both user and password") as refused:
+        SmtpMailer(url)
+    assert refused.value.code == "settings.smtp_url"
+    assert "secret" not in refused.value.message
+
+
 def test_a_url_carries_user_and_password() -> None:
     made = SmtpMailer("smtps://anna%40x:p%2Fw@mail.example.org")
     assert (made.user, made.password, made.host, made.port, made.tls) == (
