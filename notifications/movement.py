@@ -40,6 +40,8 @@ EVIDENCE: Final = 50
 """How many of the events behind a change of numbers are named, the newest; all of them are counted."""
 REMEMBERED: Final = 2_000
 """Of how many ranges of how many things the movement is kept as it was worked out."""
+BLOCK: Final = 1_024
+"""Of how many pledges in a row the days are summed up."""
 LONGEST: Final = 5_000_000
 """How many positions a process keeps the movement of: some 10 bytes each, or less."""
 
@@ -83,12 +85,16 @@ def _last(positions: "array[int]", of: Range) -> "array[int]":
 
 
 class Made:
-    """The positions of the events by which pledges were made, with the days on which they were."""
+    """The positions of the events by which pledges were made, with the days on which they were.
 
-    __slots__ = ("days", "positions")
+    Each digest asks for a range, and a first digest for a long one: what whole blocks sum up to is kept.
+    """
+
+    __slots__ = ("_sums", "days", "positions")
 
     def __init__(self) -> None:
         self.positions, self.days = array("q"), array("l")
+        self._sums: list[Counter[int]] = []
 
     def add(self, position: int, day: date) -> None:
         """Note one, later than all before."""
@@ -98,7 +104,19 @@ class Made:
     def by_day(self, of: Range) -> Counter[int]:
         """Return how many pledges of a range were made on which day."""
         first, last = (bisect_right(self.positions, position) for position in of)
-        return Counter(self.days[first:last])
+        start, end = -(-first // BLOCK), last // BLOCK
+        if start >= end:
+            return Counter(self.days[first:last])
+        counts = Counter(self.days[first : start * BLOCK])
+        for block in range(start, end):
+            counts.update(self._sum(block))
+        counts.update(self.days[end * BLOCK : last])
+        return counts
+
+    def _sum(self, block: int) -> Counter[int]:
+        for number in range(len(self._sums), block + 1):
+            self._sums.append(Counter(self.days[number * BLOCK : (number + 1) * BLOCK]))
+        return self._sums[block]
 
     def extend(self, later: "Made") -> None:
         """Put what happened later after it."""

@@ -1,6 +1,9 @@
 """How numbers moved over a range of history, read once for all."""
 
+from collections import Counter
 from collections.abc import Iterator
+from datetime import date
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from domain.kernel import identify
 from domain.slices import Fact
 from notifications import movement as module
-from notifications.movement import CHECK_INS, EVIDENCE, MEMBERSHIPS, Move, Movement, Movements
+from notifications.movement import CHECK_INS, EVIDENCE, MEMBERSHIPS, Made, Move, Movement, Movements
 from tests.support.mails import campaign, tell
 from tests.support.store import Store
 
@@ -58,6 +61,18 @@ def test_of_very_many_events_the_newest_are_named_and_all_are_counted(store: Sto
     move = Movement(store.engine.log, 0, store.head).move(identify("campaign", "listen"), (0, store.head))
     assert move.changes == {"active": EVIDENCE + 10}
     assert (move.events, len(move.positions), move.positions[-1]) == (EVIDENCE + 10, EVIDENCE, store.head)
+
+
+def test_pledges_are_counted_by_day_over_any_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 4)
+    earlier, made, days = Made(), Made(), [date(2026, 3, 1 + number * 7 % 5) for number in range(30)]
+    for number, day in enumerate(days):
+        (earlier if number < 10 else made).add(2 * number, day)
+    assert made.by_day((0, 60)) == Counter(day.toordinal() for day in days[10:])
+    earlier.extend(made)
+    for first, last in combinations(range(-1, 61), 2):
+        within = (day.toordinal() for number, day in enumerate(days) if first < 2 * number <= last)
+        assert earlier.by_day((first, last)) == Counter(within)
 
 
 def test_what_a_process_has_read_is_kept_until_it_is_too_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
