@@ -43,7 +43,7 @@ class Recipient(Subscription):
     public: bool = False
     chapters: list[UUID] = field(default_factory=list)
     answered_at: datetime | None = None
-    """When the address was confirmed last, or digests were consented to or refused, as it was recorded."""
+    """When the address was confirmed last, or digests were consented to or refused."""
     muted: set[UUID] = field(default_factory=set)
     """The campaigns that digests leave out."""
 
@@ -136,7 +136,7 @@ def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:
         case Supporter.Amended() as event:
             _particulars(recipient, personal, fact, event)
         case Supporter.EmailConfirmed() | Supporter.ConsentRecorded(subject="digest"):
-            recipient.answered_at = fact.recorded_at
+            recipient.answered_at = fact.occurred_at
         case Supporter.VisibilitySet() as event:
             recipient.public, personal["display_name"] = event.public, event.display_name
         case Supporter.ChapterJoined(chapter=chapter):
