@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import HTMLResponse
@@ -10,26 +10,22 @@ from fastapi.responses import HTMLResponse
 from api.bootstrap import Groundswell
 from api.common import Store
 from api.limits import Limiter
-from api.pages.rendering import page
+from api.pages.personal import FAILED, GONE, accepted, shown
 from api.receipts import own_pledges
 from domain.kernel import Conflict, GroundswellError
 from history.envelope import Request as CommandRequest
-from notifications.language import Language, mark
+from notifications.language import mark
 from notifications.links import Link, unknown
-from notifications.tokens import Purpose
+from notifications.tokens import CHOOSING, Purpose
 
 log = logging.getLogger(__name__)
 
-FAILED: Final = mark("That did not work")
 TRY_AGAIN: Final = mark("The digests have not stopped. Please press the button again in a minute.")
 
 ATTEMPTS: Final = 3
 """How often what a person pressed is decided anew where the supporter changed meanwhile."""
 
 PER_CLIENT: Final = Limiter(300, 600)
-
-PRIVATE: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
-"""The address of these pages is a secret of the person's."""
 
 
 def limited(request: Request) -> None:
@@ -42,16 +38,9 @@ one_click = APIRouter(include_in_schema=False, default_response_class=HTMLRespon
 """What mail providers press for many people, each time from the same few addresses."""
 
 
-def shown(template: str, language: Language, **values: Any) -> HTMLResponse:  # noqa: ANN401 - as page takes them
-    """Render a page in the person's language that keeps its own address to itself."""
-    answer = page(f"mail_links/{template}.html", None, lang=language.tag, language=language, **values)
-    answer.headers.update(PRIVATE)
-    return answer
-
-
-def known(store: Groundswell, purpose: Purpose, token: str) -> Link:
+def known(store: Groundswell, token: str, *purposes: Purpose) -> Link:
     """Return what a link stands for; raise Unknown."""
-    return store.notifications.links.own(token, purpose)
+    return store.notifications.links.own(token, *purposes)
 
 
 def act(store: Groundswell, asked: Callable[[], list[CommandRequest]]) -> bool:
@@ -72,50 +61,55 @@ def act(store: Groundswell, asked: Callable[[], list[CommandRequest]]) -> bool:
 @router.get("/confirm/{token}")
 def ask_to_confirm(store: Store, token: str) -> HTMLResponse:
     """Ask whether the address is the visitor's own."""
-    return shown("confirm", known(store, Purpose.CONFIRM, token).language, token=token)
+    return shown("confirm", known(store, token, Purpose.CONFIRM).language, token=token)
 
 
 @router.post("/confirm/{token}")
 def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> HTMLResponse:
-    """Confirm the address, and consent to the digest or not, as the button that was pressed says."""
-    language = known(store, Purpose.CONFIRM, token).language
+    """Confirm the address, and consent to the digest or not, as the button that was pressed says.
+
+    Who wants it may choose at once how it comes, before a first one has.
+    """
+    links = store.notifications.links
+    language = known(store, token, Purpose.CONFIRM).language
     wanted = digest == "yes"
-    act(store, lambda: store.notifications.links.confirm(token, digest=wanted))
+    act(store, lambda: links.confirm(token, digest=wanted))
+    chooses = links.to_preferences(token) if wanted else None
     said = mark("Thank you. The first digest comes when there is something to tell.")
     if not wanted:
         said = mark("Thank you. We send you no digest.")
     heading = language.say("Your address is confirmed")
-    return shown("done", language, heading=heading, said=language.say(said), token=token)
+    return shown("done", language, heading=heading, said=language.say(said), token=token, preferences=chooses)
 
 
 @router.get("/unsubscribe/{token:path}")
 def ask_to_unsubscribe(store: Store, token: str) -> HTMLResponse:
     """Ask whether the digests shall stop."""
-    link = store.notifications.links.find(token, Purpose.MAIL)
+    link = store.notifications.links.find(token, *CHOOSING)
     if link is None:
         raise unknown()
     return shown("unsubscribe", link.language, token=None if link.outdated else token)
 
 
 @one_click.post("/unsubscribe/{token:path}")
-def unsubscribe(store: Store, token: str) -> HTMLResponse:
+def unsubscribe(request: Request, store: Store, token: str) -> HTMLResponse:
     """Stop the digests: by the button, or by a mail program's one click (RFC 8058 §3.2).
 
     It needs no cookie, reads no body, and is answered 200 for whatever link; where it could not be recorded the page
-    says so, in English.
+    says so.
     """
-    link = store.notifications.links.find(token, Purpose.MAIL)
+    link = store.notifications.links.find(token, *CHOOSING)
     if link is None:
-        language = Language(None)
+        language = accepted(request)
         said = language.say("Where digests still come, the link in the newest of them stops them.")
-        return shown("done", language, heading=language.say("This link is no longer good"), said=said, token=None)
+        return shown("done", language, heading=language.say(GONE), said=said, token=None)
     language = link.language
     try:
         act(store, lambda: store.notifications.links.unsubscribe(token))
     except GroundswellError as error:
         if not (isinstance(error, Conflict) and error.code == "supporter.erased"):  # to the erased no mail goes either
             log.warning("Digests could not be stopped by a link: %s", error)
-            return shown("done", Language(None), heading=FAILED, said=TRY_AGAIN, token=None)
+            return shown("done", language, heading=language.say(FAILED), said=language.say(TRY_AGAIN), token=None)
     heading, said = language.say("The digests have stopped"), language.say("You will get no more of them.")
     own = None if link.outdated else token
     return shown("done", language, heading=heading, said=said, token=own, preferences=own)

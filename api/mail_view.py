@@ -7,7 +7,8 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 
 from api.common import Store
-from api.mail_links import PRIVATE, known, shown
+from api.mail_links import known
+from api.pages.personal import PRIVATE, shown
 from api.pages.rendering import SECURITY
 from domain.kernel import now
 from notifications import browsing
@@ -32,7 +33,7 @@ def as_mailed(html: str, *, ancestors: str = "'none'") -> HTMLResponse:
 @router.get("/mail/{token}")
 def in_the_browser(store: Store, token: str) -> Response:
     """Show the mail that the link came with; once it is no longer kept, say so."""
-    link = known(store, Purpose.MAIL, token)
+    link = known(store, token, Purpose.MAIL)
     engine = store.engine
     message = None
     if link.token.mail is not None:
@@ -47,6 +48,4 @@ def in_the_browser(store: Store, token: str) -> Response:
         "What we sent is kept here for %(count)s days, and then forgotten.",
         KEPT.days,
     )
-    answer = shown("done", language, heading=heading, said=said, token=token)
-    answer.status_code = HTTPStatus.GONE
-    return answer
+    return shown("done", language, HTTPStatus.GONE, heading=heading, said=said, token=token)

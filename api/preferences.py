@@ -15,14 +15,15 @@ from pydantic import BaseModel
 
 from api.bootstrap import Groundswell
 from api.common import Store
-from api.mail_links import act, known, limited, shown
+from api.mail_links import act, known, limited
+from api.pages.personal import shown
 from api.receipts import surroundings
 from domain.kernel import Invalid, check_zone, now
 from domain.schedule import Frequency
 from notifications.language import Language, languages, mark
 from notifications.links import Link
 from notifications.preferences import Preferences
-from notifications.tokens import Purpose
+from notifications.tokens import CHOOSING
 from projections.campaigns import Campaigns
 from projections.pledges import Pledges
 
@@ -72,28 +73,28 @@ class Choice(NamedTuple):
 @router.get("/preferences/{token}")
 def preferences(store: Store, token: str) -> HTMLResponse:
     """Show what a person has chosen."""
-    return filled_in(store, known(store, Purpose.MAIL, token), token)
+    return filled_in(store, known(store, token, *CHOOSING), token)
 
 
 @router.post("/preferences/{token}")
 def prefer(store: Store, token: str, form: Annotated[Choices, Form()]) -> HTMLResponse:
     """Do what a person chooses, each change by a command of their own; what is not changed is left alone."""
-    link = known(store, Purpose.MAIL, token)
+    link = known(store, token, *CHOOSING)
     try:
         wanted = chosen(link, form)
         act(store, lambda: store.notifications.links.prefer(token, wanted))
     except Invalid as error:
         if error.code != "supporter.pause_over":
             raise
-        return filled_in(store, known(store, Purpose.MAIL, token), token, problem=PAUSE_OVER)
-    return filled_in(store, known(store, Purpose.MAIL, token), token, said=mark("Your choice is saved."))
+        return filled_in(store, known(store, token, *CHOOSING), token, problem=PAUSE_OVER)
+    return filled_in(store, known(store, token, *CHOOSING), token, said=mark("Your choice is saved."))
 
 
 @router.post("/preferences/{token}/again")
 def again(store: Store, token: str) -> HTMLResponse:
     """Let digests come again to a person who had stopped them, or whose mail came back."""
     act(store, lambda: store.notifications.links.resubscribe(token))
-    link = known(store, Purpose.MAIL, token)
+    link = known(store, token, *CHOOSING)
     return filled_in(store, link, token, said=mark("The digests come again."))
 
 
@@ -126,9 +127,10 @@ def filled_in(store: Groundswell, link: Link, token: str, *, said: str = "", pro
     person, language, moment = link.person, link.language, now()
     present = Preferences.of(person, moment)
     hindrance = person.hindrance
-    answer = shown(
+    return shown(
         "preferences",
         language,
+        HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
         token=token,
         said=language.say(said) if said else None,
         problem=language.say(problem) if problem else None,
@@ -144,8 +146,6 @@ def filled_in(store: Groundswell, link: Link, token: str, *, said: str = "", pro
         public=present.public,
         campaigns=campaigns(store, link, present.muted),
     )
-    answer.status_code = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
-    return answer
 
 
 def weekdays(language: Language, present: int | None) -> Sequence[Choice]:

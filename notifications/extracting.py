@@ -19,7 +19,7 @@ from notifications.language import LOCALES, SOURCE, languages
 ROOT: Final = Path(__file__).parent.parent
 KEYWORDS: Final[dict[str, Any]] = {"say": None, "mark": None, "count": (1, 2)}
 SPEAKS: Final = "notifications.language import"
-TEMPLATES: Final = ("notifications/templates", "api/templates/mail_links")
+TEMPLATES: Final = ("notifications/templates/*", "api/templates/base.html", "api/templates/mail_links/*")
 _CODE: Final = re.compile(r"{[{%](.*?)[%}]}", re.DOTALL)
 
 
@@ -30,8 +30,8 @@ def sources() -> Iterator[tuple[str, str]]:
         source = path.read_text("utf-8")
         if path.parent.name == "notifications" or SPEAKS in source:
             yield str(path.relative_to(ROOT)), source
-    for folder in TEMPLATES:
-        for path in sorted((ROOT / folder).iterdir()):
+    for wanted in TEMPLATES:
+        for path in sorted(ROOT.glob(wanted)):
             yield str(path.relative_to(ROOT)), "\n".join(_CODE.findall(path.read_text("utf-8")))
 
 

@@ -1,7 +1,7 @@
 """The links in mails: what each stands for, and the commands that follow when its person presses a button."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +15,7 @@ from notifications import preferences, tokens
 from notifications.language import Language, spoken
 from notifications.preferences import Preferences
 from notifications.recipients import Recipient, load
-from notifications.tokens import Purpose
+from notifications.tokens import CHOOSING, Purpose
 
 CONSENT_WORDING: Final = "Send me a digest of what happens. I can end it with one click, any time."
 REFUSAL_WORDING: Final = "This is my address, but send me no digest."
@@ -78,12 +78,22 @@ class PersonalLinks:
             commands.append(_consent(person, CONSENT_WORDING if digest else REFUSAL_WORDING, granted=digest))
         return self._requests(person, commands)
 
+    def to_preferences(self, secret: str) -> str:
+        """Return a new secret by which whoever has one to confirm an address may choose how digests come, for a while.
+
+        Raises Unknown where the link is unknown, expired, or about another address.
+        """
+        token, made = self.own(secret, Purpose.CONFIRM).token, tokens.new()
+        with self._engine.database.write() as connection:
+            tokens.keep(connection, {made: replace(token, purpose=Purpose.PREFERENCES)}, self._clock())
+        return made
+
     def unsubscribe(self, secret: str) -> list[Request]:
         """Return the command that withdraws consent to the digest; none where that is done, or the link is unknown.
 
         The link may have been mailed to an earlier address: whoever reads that wants no digests.
         """
-        link = self.find(secret, Purpose.MAIL)
+        link = self.find(secret, *CHOOSING)
         if link is None or link.person.consented is False:
             return []
         (request,) = self._requests(link.person, [_consent(link.person, WITHDRAWAL_WORDING, granted=False)])
@@ -95,7 +105,7 @@ class PersonalLinks:
 
         Raises Unknown where the link is unknown, expired, or about another address.
         """
-        person, commands = self.own(secret, Purpose.MAIL).person, list[Command]()
+        person, commands = self.own(secret, *CHOOSING).person, list[Command]()
         if person.suppressed:  # whoever holds this link has read mail to the address
             commands.append(ConfirmEmail(supporter=str(person.supporter)))
         if not person.consented:
@@ -107,7 +117,7 @@ class PersonalLinks:
 
         Raises Unknown where the link is unknown, expired, or about another address.
         """
-        person = self.own(secret, Purpose.MAIL).person
+        person = self.own(secret, *CHOOSING).person
         return self._requests(person, preferences.changes(person, wanted, self._clock()))
 
     def _requests(self, person: Recipient, commands: Iterable[Command]) -> list[Request]:

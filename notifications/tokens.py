@@ -26,12 +26,18 @@ class Purpose(StrEnum):
     """To confirm an address."""
     MAIL = "mail"
     """For everything else that the links of one mail do: unsubscribe, preferences, receipts, view in the browser."""
+    PREFERENCES = "preferences"
+    """To choose how digests come before a first one has: what follows on the confirmation of an address."""
 
 
 LASTS: Final = {
     Purpose.CONFIRM: timedelta(days=14),
     Purpose.MAIL: timedelta(days=400),
+    Purpose.PREFERENCES: timedelta(days=1),
 }
+
+CHOOSING: Final = (Purpose.MAIL, Purpose.PREFERENCES)
+"""What the page of preferences, and the button that stops digests, are opened by."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,19 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from api import mail_links, mail_view, preferences
-from api.pages import boards, campaigns, history_diff, mail, preview, reference, scoring, signin, staff, timeline
+from api.pages import (
+    boards,
+    campaigns,
+    history_diff,
+    mail,
+    personal,
+    preview,
+    reference,
+    scoring,
+    signin,
+    staff,
+    timeline,
+)
 from api.pages.rendering import HERE, problem_page
 
 MODULES: Final = (
@@ -53,7 +65,13 @@ def for_people(handler: Handler) -> Handler:
         document = await handler(request, error)
         if not wants_page(request):
             return document
-        problem = json.loads(bytes(document.body))
-        return problem_page(HTTPStatus(document.status_code), problem["code"], problem["detail"])
+        problem, status = json.loads(bytes(document.body)), HTTPStatus(document.status_code)
+        if personal.is_personal(request):
+            page = personal.failure_page(request, status, problem["code"])
+        else:
+            page = problem_page(status, problem["code"], problem["detail"])
+        if retry_after := document.headers.get("Retry-After"):
+            page.headers["Retry-After"] = retry_after
+        return page
 
     return answer

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from api.accounts import Caller
 from api.milestones import sentence
+from notifications.language import Language
 
 HERE: Final = Path(__file__).resolve().parent.parent
 STATE_WORDS: Final = {
@@ -54,7 +55,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     made.filters.update(number=number, day=day, moment=moment, urlpath=urlpath, milestone=sentence)
-    made.globals.update(state_words=STATE_WORDS)
+    made.globals.update(state_words=STATE_WORDS, english=Language(None))
     return made
 
 
@@ -84,7 +85,4 @@ def problem_page(status: HTTPStatus, code: str, detail: str) -> HTMLResponse:
         HTTPStatus.SERVICE_UNAVAILABLE: "Please try again in a moment",
     }
     heading = headings.get(status, "That did not work")
-    answer = page("problem.html", None, status, heading=heading, detail=detail, code=code)
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        answer.headers["Retry-After"] = "1"
-    return answer
+    return page("problem.html", None, status, heading=heading, detail=detail, code=code)

@@ -121,7 +121,7 @@ def test_only_the_link_of_the_mail_opens_it(groundswell: Groundswell, client: Te
     for path in (f"/mail/{new()}", "/mail/preview", f"{link}x", "/mail/" + "a" * 5_000):
         answer = client.get(path)
         assert answer.status_code == 404
-        assert "not known here" in answer.text
+        assert "no longer good" in answer.text
     secret = new()
     with groundswell.engine.database.write() as connection:
         keep(connection, {secret: Token(Purpose.CONFIRM, ANNA, 1)}, now())

@@ -196,7 +196,7 @@ def test_nobody_is_told_that_digests_stopped_where_that_was_not_recorded(
         broken.setattr("domain.supporters.RecordConsent.decide", lambda *_: 1 / 0)
         answer = client.post(link)
     assert answer.status_code == 200
-    assert "The digests have not stopped" in answer.text
+    assert "Seguirás recibiendo resúmenes" in answer.text
     assert person(groundswell).consented
     assert "Ya no recibirás resúmenes" in client.post(link).text
     assert person(groundswell).consented is False
