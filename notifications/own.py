@@ -150,7 +150,7 @@ class Own:
             message = mark("The award “%(title)s” of %(chapter)s was revoked")
         text = self._language.say(message, title=title, chapter=name)
         weight = Weight.CHAPTER_AWARD if given else Weight.REVOKED
-        return Item(Subject.RECOGNITIONS, text, positions, weight, link=self._shared.chapter_url(chapter))
+        return Item(Subject.CHAPTERS, text, positions, weight, link=self._shared.chapter_url(chapter))
 
     def answers(self) -> Iterable[Item]:
         """Responses to what the person did."""

@@ -231,11 +231,12 @@ def test_recognition_of_ones_chapter_is_told(store: Store) -> None:
     store.run("recognitions.nominate", recognition="team", title="Best listeners", recipient=recipient)
     store.run("recognitions.award", recognition="team")
     content = alone(store, (anna, before))
-    (item,) = items(content, Subject.RECOGNITIONS)
+    (item,) = items(content, Subject.CHAPTERS)
     assert item.text == content.subject == "Porto was awarded “Best listeners”"
     assert item.positions == (store.head,)
+    assert [section.title for section in content.sections(9)] == ["Today", "Your chapter"]
     store.run("recognitions.revoke", recognition="team", reason="Counted wrongly.")
-    (item,) = items(alone(store, (anna, before)), Subject.RECOGNITIONS)
+    (item,) = items(alone(store, (anna, before)), Subject.CHAPTERS)
     assert item.text == "The award “Best listeners” of Porto was revoked"
 
 
