@@ -3,7 +3,6 @@
 import functools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -15,120 +14,126 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Table
 from sqlalchemy.types import NullType
 
-from projections.boards import Key, Window, board_id, counted_on, places, windows
+from projections.boards import NOWHERE, Key, board_id, places, windows
 from projections.ledger import read_ids
 
 PAGE: Final = 5_000
 REMEMBERED: Final = 4_096
+LATELY: Final = 16_384
+"""Of so many circumstances the boards are at hand."""
 WINDOW_BITS: Final = 32
+COLUMNS: Final = ("supporter", "points", "campaign", "chapters", "partnership", "day")
 
 Conditions = Sequence[sa.ColumnElement[bool]]
+Place = tuple[str, UUID]
+Circumstances = tuple[Any, Any, Any, Any]
+"""Campaign, chapters, partnership and day, as the driver gives them."""
 
 _ids = msgspec.json.Decoder(list[str])
 
 
-def of_supporters(
-    connection: Connection, entries: Table, standing: Conditions
-) -> Iterator[tuple[int, UUID | str, int]]:
-    """Yield (number of board, supporter as the driver has it, hundredths) for all boards on which supporters stand."""
-    numbers = _Numbers()
-    rows = _rows(connection, entries, standing, "supporter", "campaign", "chapters", "day", "points")
-    for supporter, own in groupby(rows, key=itemgetter(0)):
-        points_on: dict[int, int] = {}
-        for _, campaign, chapters, day, points in own:
-            for board in numbers.boards(campaign, chapters, day):
-                if board in points_on:
-                    points_on[board] += points
-                else:
-                    points_on[board] = points
-        for board, points in points_on.items():
-            yield board, supporter, points
+class Sums:
+    """What boards come to: how many ``entries`` count on each, and the points of ``teams``, by (number, team).
 
-
-class _Numbers:
-    """Finds the numbers of boards by small numbers for places and windows, which are quick to look up."""
+    Both are complete when ``of_supporters`` has come to its end; ``keys`` tells the boards by their numbers.
+    """
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, UUID], int] = {}
+        self.keys: dict[int, Key] = {}
+        self.entries: defaultdict[int, int] = defaultdict(int)
+        self.teams: defaultdict[tuple[int, UUID], int] = defaultdict(int)
+        self._places: dict[Place, int] = {}
         self._windows: dict[tuple[str, date], int] = {}
         self._boards: dict[int, int] = {}
-        self._lately: dict[Any, list[int]] = {}
+        self._lately: dict[Circumstances, _Counted] = {}
         self._of_circumstances = functools.lru_cache(maxsize=REMEMBERED)(self._number_places)
         self._of_day = functools.lru_cache(maxsize=REMEMBERED)(self._number_windows)
 
-    def boards(self, campaign: Any, chapters: Any, day: Any) -> Sequence[int]:  # noqa: ANN401 - as the driver gives them
-        """Return the numbers of the boards on which a supporter gets points of these circumstances."""
-        circumstances = (campaign, chapters, day)
-        found = self._lately.get(circumstances)
-        if found is None:
-            if len(self._lately) > REMEMBERED:
-                self._lately.clear()
-            found = self._lately[circumstances] = self._find(campaign, chapters, day)
-        return found
+    def of_supporters(
+        self, connection: Connection, entries: Table, standing: Conditions
+    ) -> Iterator[tuple[int, UUID | str, int]]:
+        """Yield (number of board, supporter as the driver has it, hundredths) for all boards on which they stand."""
+        rows = _rows(connection, entries, standing)
+        for supporter, own in groupby(rows, key=itemgetter(0)):
+            points_on: dict[int, int] = {}
+            for _, points, campaign, chapters, partnership, day in own:
+                where = (campaign, chapters, partnership, day)
+                counted = self._lately.get(where) or self._remember(where)
+                counted.entries += 1
+                counted.points += points
+                for board in counted.boards:
+                    if board in points_on:
+                        points_on[board] += points
+                    else:
+                        points_on[board] = points
+            for board, points in points_on.items():
+                yield board, supporter, points
+        self._add()
 
-    def _find(self, campaign: Any, chapters: Any, day: Any) -> list[int]:  # noqa: ANN401
-        boards, of_day, found = self._boards, self._of_day(day), []
-        for place, own in self._of_circumstances(campaign, chapters):
+    def _remember(self, where: Circumstances) -> "_Counted":
+        if len(self._lately) >= LATELY:
+            self._add()
+        counted = self._lately[where] = _Counted(*self._find(where))
+        return counted
+
+    def _add(self) -> None:
+        """Add what was counted lately, and forget it."""
+        for counted in self._lately.values():
+            for board in counted.boards:
+                self.entries[board] += counted.entries
+            for board, team in counted.teams:
+                self.entries[board] += counted.entries
+                self.teams[board, team] += counted.points
+        self._lately.clear()
+
+    def _find(self, where: Circumstances) -> tuple[list[int], list[tuple[int, UUID]]]:
+        """Return the boards on which the supporter gets points, and those on which teams do.
+
+        Small numbers for places and windows are quicker to look up than the boards' keys.
+        """
+        *circumstances, day = where
+        boards, of_day, found, teams = self._boards, self._of_day(day), list[int](), list[tuple[int, UUID]]()
+        for place, own, team in self._of_circumstances(*circumstances):
             for window, number in of_day:
-                key = own | number
-                board = boards.get(key)
+                board = boards.get(own | number)
                 if board is None:
-                    board = boards[key] = board_id((*place, *window))
-                found.append(board)
-        return found
+                    key = (*place, *window)
+                    board = boards[own | number] = board_id(key)
+                    self.keys[board] = key
+                if team is None:
+                    found.append(board)
+                else:
+                    teams.append((board, team))
+        return found, teams
 
-    def _number_places(self, campaign: Any, chapters: Any) -> list[tuple[tuple[str, UUID], int]]:  # noqa: ANN401
-        person = UUID(int=1)
-        own = places(person, campaign and _id(campaign), _chapters(chapters), None)
-        found = [(scope, scope_id) for scope, scope_id, entity in own if entity == person]
-        return [(place, self._places.setdefault(place, len(self._places)) << WINDOW_BITS) for place in found]
+    def _number_places(self, campaign: Any, chapters: Any, partnership: Any) -> list[tuple[Place, int, UUID | None]]:  # noqa: ANN401
+        own = places(NOWHERE, campaign and _id(campaign), _chapters(chapters), partnership and _id(partnership))
+        return [
+            ((scope, scope_id), self._place(scope, scope_id), None if who == NOWHERE else who)
+            for scope, scope_id, who in own
+        ]
+
+    def _place(self, scope: str, scope_id: UUID) -> int:
+        return self._places.setdefault((scope, scope_id), len(self._places)) << WINDOW_BITS
 
     def _number_windows(self, day: Any) -> list[tuple[tuple[str, date], int]]:  # noqa: ANN401
         return [(each, self._windows.setdefault(each, len(self._windows))) for each in windows(_day(day))]
 
 
-@dataclass
-class Others:
-    """What else boards come to: ``entries`` that count on each, and points of ``teams`` by (number of board, team)."""
+class _Counted:
+    """The boards that points of the same circumstances count on, and what was counted of such."""
 
-    entries: defaultdict[Key, int] = field(default_factory=lambda: defaultdict(int))
-    teams: defaultdict[tuple[int, UUID], int] = field(default_factory=lambda: defaultdict(int))
+    __slots__ = ("boards", "entries", "points", "teams")
 
-    def add(self, counted: Sequence[tuple[Key, int, UUID | None]], count: int, points: int) -> None:
-        """Count entries on boards, and points of teams."""
-        for key, board, team in counted:
-            self.entries[key] += count
-            if team is not None:
-                self.teams[board, team] += points
+    def __init__(self, boards: Sequence[int], teams: Sequence[tuple[int, UUID]]) -> None:
+        self.boards, self.teams = boards, teams
+        self.entries = self.points = 0
 
 
-def of_others(connection: Connection, entries: Table, standing: Conditions) -> Others:
-    """Return the entries that count on all boards, and the points of the teams."""
-    found, few = Others(), len(Window)  # the first boards that anything counts on are those of the movement
-    for campaign, day, count, _ in _by_day(connection, entries.c.campaign, standing):
-        for key, _, _ in counted_on(campaign and _id(campaign), (), None, day):
-            found.entries[key] += count
-    for chapters, day, count, points in _by_day(connection, entries.c.chapters, standing):
-        found.add(counted_on(None, _chapters(chapters), None, day)[few:], count, points)
-    for partnership, day, count, points in _by_day(connection, entries.c.partnership, standing):
-        found.add(counted_on(None, (), partnership and _id(partnership), day)[few:], count, points)
-    return found
-
-
-def _by_day(
-    connection: Connection, column: sa.Column[Any], standing: Conditions
-) -> Iterator[tuple[Any, date, int, int]]:
-    """Yield (value as the driver gives it, day, how many entries, their points)."""
-    entries = column.table
-    day, points = entries.c.day, sa.cast(sa.func.sum(entries.c.points), sa.BigInteger)
-    query = sa.select(sa.type_coerce(column, NullType()), day, sa.func.count(), points)
-    return _each(connection, query.where(*standing).group_by(column, day))
-
-
-def _rows(connection: Connection, entries: Table, standing: Conditions, *names: str) -> Iterator[Any]:
-    """Yield columns as the driver gives them, in order of the first of them."""
-    raw = (sa.type_coerce(entries.c[name], NullType()).label(name) for name in names)
-    return _each(connection, sa.select(*raw).where(*standing).order_by(entries.c[names[0]]))
+def _rows(connection: Connection, entries: Table, standing: Conditions) -> Iterator[Any]:
+    """Yield the columns named as the driver gives them, in order of the first of them."""
+    raw = (sa.type_coerce(entries.c[name], NullType()).label(name) for name in COLUMNS)
+    return _each(connection, sa.select(*raw).where(*standing).order_by(entries.c[COLUMNS[0]]))
 
 
 def _each(connection: Connection, query: sa.Executable) -> Iterator[Any]:

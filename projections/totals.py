@@ -18,7 +18,7 @@ from history.statements import Shape, insert, run, select_among, upsert
 from history.tables import BigInt
 from projections.boards import Board, Key, Points, board_id
 from projections.projection import Projection
-from projections.summing import PAGE, of_others, of_supporters
+from projections.summing import PAGE, Sums
 
 Amounts = Mapping[tuple[int, UUID], int]
 """By the number of a board and who stands there."""
@@ -130,19 +130,19 @@ class Totals:
         for table in (self.totals, self.counts, self.boards):
             connection.execute(table.delete())
         write = insert(self.totals, ("board", "entity", "points"), dialect)
-        rows = of_supporters(connection, entries, standing)
+        sums = Sums()
+        rows = sums.of_supporters(connection, entries, standing)
         while page := list(islice(rows, PAGE)):
             if dialect.name == "sqlite":
                 run(connection, write.sql, page, many=True)
             else:
                 write.execute(connection, page)
-        others = of_others(connection, entries, standing)
-        if not others.entries:
+        if not sums.entries:
             return
-        if others.teams:
-            write.execute(connection, ((board, team, points) for (board, team), points in others.teams.items()))
+        if sums.teams:
+            write.execute(connection, ((board, team, points) for (board, team), points in sums.teams.items()))
         names = ("id", "scope", "scope_id", "window", "window_start", "entries")
-        boards = ((board_id(key), *key, number) for key, number in others.entries.items())
+        boards = ((board, *sums.keys[board], number) for board, number in sums.entries.items())
         insert(self.boards, names, dialect).execute(connection, boards)
         board, points = self.totals.c.board, self.totals.c.points
         counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
