@@ -19,7 +19,6 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.schema import CreateIndex, DropIndex
 
 from benchmarks.importing import SQLITE, new_store
 from benchmarks.measure import RUNS, Result, at_most
@@ -99,11 +98,8 @@ def build(database: Database, supporters: int) -> Leaderboards:
     """Make up a history of so many supporters in an empty store, with the pages of the board of the movement."""
     model = Leaderboards(1)
     with database.write() as connection:
-        model.create(connection, indexed=False)
-        early = next(index for index in model.entries.indexes if index.info["early"])
-        connection.execute(DropIndex(early))
+        model.create_tables(connection)
         run_sql(connection, ledger(model.entries.name, supporters, connection.dialect.name))
-        connection.execute(CreateIndex(early))
         model.index(connection)
         for board in BOARDS:
             sum_up(connection, model, board)

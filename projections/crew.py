@@ -68,8 +68,7 @@ def build(log: SealedLog, drafts: Sequence[Draft], until: int, progress: Progres
 def build_one(log: SealedLog, draft: Draft, until: int, progress: Progress) -> None:
     """Fold one draft up to a position, and load it."""
     position = draft.fold(log, until, lambda done: progress(FOLDING, done))
-    with draft.opened() as connection:
-        load(log.database, draft.models, connection, position, lambda done: progress(WRITING, done))
+    load(log.database, draft, position, lambda done: progress(WRITING, done))
     draft.delete()
 
 

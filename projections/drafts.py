@@ -66,12 +66,17 @@ class Draft:
             engine.dispose()
 
     def fold(self, log: SealedLog, until: int, progress: Progress) -> int:
-        """Fold up to a position, and settle; return the position reached, which may be beyond if it had come so far."""
+        """Fold up to a position; return the position reached, which may be beyond if it had come so far.
+
+        What a fold in bulk leaves for its end is still to be settled.
+        """
         with self.opened() as connection:
             with connection.begin():
                 position = reached(connection)[0]
             until = max(position, until)
-            steps = replay(log, self.models, connection, until, after=position, page=BATCH, indexed=False)
+            steps = replay(
+                log, self.models, connection, until, after=position, page=BATCH, indexed=False, settled=False
+            )
             going_on, batches = True, 0
             with _collected_by_hand():
                 while going_on:

@@ -50,6 +50,7 @@ class Pledges(Projection, name="pledges"):
             Column("last_check_in", Date),
             Column("position", BigInt),
             index=[("campaign", "ask", "id"), ("supporter",)],
+            settled=True,
         )
         self.check_ins = self.table(
             "check_ins",

@@ -123,13 +123,15 @@ class Projection:
         index: Iterable[Sequence[str]] = (),
         looked_up: Iterable[Sequence[str]] = (),
         cache: bool = False,
+        settled: bool = False,
     ) -> Table:
         """Declare a table of this build; ``index`` lists the columns of further indexes for those who ask.
 
         ``looked_up`` lists those of indexes that the fold itself needs. A ``cache`` holds nothing that cannot be
-        computed from the other tables at any time: a bulk fold does not fill it, and it is not compared.
+        computed from the other tables at any time: a bulk fold does not fill it, and it is not compared. What is
+        ``settled`` is complete only after ``settle``.
         """
-        table = Table(f"{name}_v{self.build}", self.metadata, *items, info={"cache": cache})
+        table = Table(f"{name}_v{self.build}", self.metadata, *items, info={"cache": cache, "settled": settled})
         for lists, early in ((index, False), (looked_up, True)):
             for columns in lists:
                 made = Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
@@ -163,26 +165,26 @@ class Projection:
     def settle(self, connection: Connection) -> None:
         """Compute anew what a bulk fold (``Changes.bulk``) leaves for its end; it is on SQLite, and may go on later."""
 
-    def create(self, connection: Connection, *, indexed: bool = True) -> None:
-        """Create those tables of this build that are not there; without ``indexed`` only with what the fold needs."""
+    def create(self, connection: Connection) -> None:
+        """Create those tables and indexes of this build that are not there."""
+        self.create_tables(connection)
+        self.index(connection)
+
+    def create_tables(self, connection: Connection) -> None:
+        """Create those tables of this build that are not there, without indexes."""
         present = set(sa.inspect(connection).get_table_names())
         for table in self.metadata.sorted_tables:
             if table.name not in present:
                 connection.execute(CreateTable(table))
-                self._index(connection, table, early=True)
-        if indexed:
-            self.index(connection)
 
-    def index(self, connection: Connection) -> None:
-        """Create the indexes that only those need who ask, where they are not there."""
-        for table in self.metadata.sorted_tables:
-            self._index(connection, table, early=False)
-
-    @staticmethod
-    def _index(connection: Connection, table: Table, *, early: bool) -> None:
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            if index.info.get("early", False) is early:
-                connection.execute(CreateIndex(index, if_not_exists=True))
+    def index(
+        self, connection: Connection, tables: Iterable[Table] | None = None, *, only_for_fold: bool = False
+    ) -> None:
+        """Create those indexes of all tables, or of these, that are not there: all, or those that the fold needs."""
+        for table in self.metadata.sorted_tables if tables is None else tables:
+            for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                if index.info.get("early", False) or not only_for_fold:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     def drop(self, connection: Connection) -> None:
         """Drop the tables of this build; what they hold of persons is sealed, and need not be overwritten."""

@@ -41,14 +41,17 @@ def replay(
     after: int = 0,
     page: int = PAGE,
     indexed: bool = True,
+    settled: bool = True,
 ) -> Iterator[int]:
     """Fold what happened up to a position into new tables, or into those that hold a state; yield what was reached.
 
     Between two pages the tables hold a state, from which another replay may go on ``after`` the position yielded.
-    Indexes that only readers need are made at the end, if they are to be ``indexed`` at all.
+    Indexes that only readers need are made at the end, if they are to be ``indexed`` at all; and what a fold in bulk
+    leaves for its end is ``settled``, or left to the caller.
     """
     for model in models:
-        model.create(connection, indexed=False)
+        model.create_tables(connection)
+        model.index(connection, only_for_fold=True)
     topics = sorted({topic for model in models for topic in model.handlers})
     while after < position:
         upto = min(after + page, position)
@@ -57,7 +60,8 @@ def replay(
         after = upto
         yield after
     for model in models:
-        model.settle(connection)
+        if settled:
+            model.settle(connection)
         if indexed:
             model.index(connection)
 

@@ -47,12 +47,14 @@ class Totals:
             Column("window", Text, nullable=False),
             Column("window_start", Date, nullable=False),
             Column("entries", BigInt, nullable=False),
+            settled=True,
         )
         totals = projection.table(
             "score_totals",
             Column("board", BigInt, primary_key=True, autoincrement=False),
             Column("entity", Uuid, primary_key=True),
             Column("points", BigInt, nullable=False),
+            settled=True,
         )
         Index(f"{totals.name}_top", totals.c.board, totals.c.points.desc(), totals.c.entity)
         counts = projection.table(
@@ -60,6 +62,7 @@ class Totals:
             Column("board", BigInt, primary_key=True, autoincrement=False),
             Column("points", BigInt, primary_key=True, autoincrement=False),
             Column("entities", Integer, nullable=False),
+            settled=True,
         )
         nobody = counts.c.entities == 0
         Index(f"{counts.name}_none", counts.c.entities, sqlite_where=nobody, postgresql_where=nobody)

@@ -285,8 +285,10 @@ def test_a_loading_that_failed_is_done_again_by_the_same_runner(store: Store, mo
     before = {kind: live_contents(store, kind) for kind in KINDS}
     index = Projection.index
 
-    def fail(_self: Projection, _connection: sa.Connection) -> None:
-        raise Interrupted
+    def fail(self: Projection, connection: sa.Connection, tables: None = None, *, only_for_fold: bool = False) -> None:
+        if not only_for_fold:
+            raise Interrupted
+        index(self, connection, tables, only_for_fold=True)
 
     monkeypatch.setattr(Projection, "index", fail)
     with pytest.raises(Interrupted):
