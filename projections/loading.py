@@ -5,7 +5,7 @@ What the fold left for its end is settled here: on PostgreSQL while the server m
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Final
 
@@ -23,7 +23,8 @@ CHUNK: Final = 25_000
 """How many rows are copied while nobody else can write to a SQLite file."""
 PAUSE_SECONDS: Final = 0.005
 """How long others are let in between two chunks."""
-LINES: Final = 5_000
+LINES: Final = 1_000
+"""So many are sent while the next are written."""
 SORTING: Final = "256MB"
 """The memory PostgreSQL may take to sort the keys of an index."""
 PLAIN: Final = (sa.Uuid, sa.Integer, sa.BigInteger, sa.Boolean, sa.Date, sa.Float, Moment)
@@ -100,9 +101,15 @@ def _copy(connection: Connection, table: Table, draft: Connection) -> None:
     quoted = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quoted(column.name) for column in table.columns)
     cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN (FREEZE)") as copy:
+    command = f"COPY {table.name} ({columns}) FROM STDIN (FREEZE)"
+    with cursor.copy(command) as copy, ThreadPoolExecutor(1) as beside:
+        sent: Future[None] | None = None
         for lines in _lines(table, draft):
-            copy.write(lines)
+            if sent:
+                sent.result()
+            sent = beside.submit(copy.write, lines)
+        if sent:
+            sent.result()
 
 
 def _looked_up(table: Table, dialect: Dialect) -> list[str]:
