@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,9 +25,13 @@ from notifications.tables import outbox
 from projections.subscriptions import Subscriptions
 from projections.views import Reader
 
+T = TypeVar("T")
+
 RUNS: Final = 10
 LATELY: Final = timedelta(seconds=60)
-"""How long a monitoring system is answered with the audience that was counted last."""
+"""How long what takes long to count is taken as it was counted last."""
+LARGE: Final = 10_000
+"""More than so many take long, and nobody asks about one more or less."""
 SETTLED: Final = "settled"
 RESENT: Final = "resent"
 
@@ -71,6 +75,25 @@ class Gauges:
     halted: bool
 
 
+class Lately(Generic[T]):
+    """What takes long to count where it is many; ``size`` says how many."""
+
+    def __init__(self, count: Callable[[datetime], T], size: Callable[[T], int]) -> None:
+        self._count, self._size = count, size
+        self._known: tuple[datetime, T] | None = None
+
+    def at(self, moment: datetime, exact: int = 0) -> T:
+        """Return what was counted within the last minute, else count; always count up to ``exact``."""
+        known = self._known
+        if known is None or abs(moment - known[0]) >= LATELY or self._size(known[1]) <= exact:
+            known = self._known = moment, self._count(moment)
+        return known[1]
+
+    def forget(self) -> None:
+        """Count anew next time."""
+        self._known = None
+
+
 class Desk:
     """Asks the outbox and the switch, and lets people decide; each decision is an event."""
 
@@ -84,8 +107,9 @@ class Desk:
         clock: Callable[[], datetime],
     ) -> None:
         self._engine, self._reader, self._database = engine, reader, engine.database
-        self._audience, self._plan, self._caps, self._clock = audience, plan, caps, clock
-        self._counted: tuple[datetime, Audience] | None = None
+        self._plan, self._caps, self._clock = plan, caps, clock
+        self._audience = Lately(audience, lambda found: found.size)
+        self._ever = Lately(lambda _: self._ended(), lambda found: sum(found.counts().values()))
 
     # --- asking ---
 
@@ -96,7 +120,8 @@ class Desk:
     def status(self, limit: int = RUNS) -> Status:
         """Return how the mails stand, with the last runs."""
         moment = self._clock()
-        audience, next_due = self._audience(moment), self._next_due(moment)
+        audience, next_due = self._audience.at(moment, LARGE), self._next_due(moment)
+        ever = self._ever.at(moment, LARGE)
         with self._database.read() as connection:
             return Status(
                 at=moment,
@@ -107,7 +132,7 @@ class Desk:
                 next_due=next_due,
                 held=self._held(audience),
                 outcomes={
-                    name: standing.outcomes(connection, None if span is None else moment - span)
+                    name: ever if span is None else standing.outcomes(connection, moment - span)
                     for name, span in standing.SPANS.items()
                 },
                 runs=tuple(standing.runs(connection, limit)),
@@ -116,7 +141,7 @@ class Desk:
     def gauges(self) -> Gauges:
         """Return the same in numbers, without what takes long to count."""
         moment = self._clock()
-        audience = self._lately(moment)
+        audience = self._audience.at(moment)
         with self._database.read() as connection:
             waiting = standing.waiting(connection)
             return Gauges(
@@ -129,11 +154,9 @@ class Desk:
                 halted=switch.halted(connection),
             )
 
-    def _lately(self, moment: datetime) -> Audience:
-        """Return the audience as it was counted within the last minute: of many people that takes a second."""
-        if self._counted is None or abs(moment - self._counted[0]) >= LATELY:
-            self._counted = moment, self._audience(moment)
-        return self._counted[1]
+    def _ended(self) -> Outcomes:
+        with self._database.read() as connection:
+            return standing.outcomes(connection)
 
     def _held(self, audience: Audience) -> int:
         limit = cap(self._caps, MailRole.WORK)
@@ -160,7 +183,7 @@ class Desk:
 
         Raises BeyondCap where these are more than the role may send unasked, or than it ``named``.
         """
-        self._counted = None
+        self._audience.forget()
         return self._plan(self._clock(), cap(self._caps, role) if named is None else named)
 
     def turn_off(self, actor: Actor, reason: str) -> None:
@@ -238,6 +261,7 @@ class Desk:
 
     def _move(self, connection: sa.Connection, mail: UUID, state: State, **values: Any) -> bool:  # noqa: ANN401
         """Bring a mail out of the unknown; tell whether nobody else did."""
+        self._ever.forget()
         mine = outbox.c.id == mail, outbox.c.state == str(State.UNKNOWN)
         changed = {"state": str(state), "changed_at": self._clock(), "claimed_by": None, "claimed_until": None}
         return connection.execute(outbox.update().where(*mine).values(**changed, **values)).rowcount == 1

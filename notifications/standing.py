@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from notifications import messages
 from notifications.outbox import FINAL, HELD, WAITING, State
 from notifications.runs import latest
-from notifications.tables import outbox
+from notifications.tables import WITH_REASON, outbox
 
 DAY: Final = timedelta(days=1)
 SPANS: Final[dict[str, timedelta | None]] = {"day": DAY, "week": timedelta(days=7), "all": None}
@@ -112,12 +112,13 @@ def _since(connection: Connection, since: datetime) -> Iterable[Counted]:
 
 
 def _ever(connection: Connection) -> Iterator[Counted]:
-    """Count by indices, and read only the rows that have a reason: most of what was ever sent has none."""
+    """Count by indices alone, without reading what was ever sent."""
     state, reason, returned, number = outbox.c.state, outbox.c.reason, outbox.c.returned, sa.func.count()
     for name, count in connection.execute(sa.select(state, number).group_by(state)):
         if name not in EXPLAINED:
             yield None, None, name, count
-    explained = sa.select(reason, state, number).where(state.in_(EXPLAINED)).group_by(state, reason)
+    # As text, for a database must see that an index of only these will do.
+    explained = sa.select(reason, state, number).where(WITH_REASON).group_by(state, reason)
     for why, name, count in connection.execute(explained):
         yield None, why, name, count
     came_back = sa.select(returned, number).where(returned.is_not(None)).group_by(returned)

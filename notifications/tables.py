@@ -7,6 +7,8 @@ from sqlalchemy import Column, Index, Integer, LargeBinary, Table, Text, UniqueC
 from history.tables import BigInt, Moment, metadata
 
 RETURNED: Final = text("returned IS NOT NULL")
+WITH_REASON: Final = text("state IN ('suppressed', 'refused')")
+"""Of those that ended so, the reasons are counted."""
 
 outbox: Final = Table(
     "outbox",
@@ -35,6 +37,7 @@ outbox: Final = Table(
     Index("outbox_work", "state", "kind", "not_before"),
     Index("outbox_changed", "changed_at", "state", "reason", "returned"),
     Index("outbox_returned", "returned", sqlite_where=RETURNED, postgresql_where=RETURNED),
+    Index("outbox_explained", "state", "reason", sqlite_where=WITH_REASON, postgresql_where=WITH_REASON),
 )
 """One row per supporter, kind and period, whoever plans it and how often. ``last_error`` is what the mail server said
 of it last, sealed under the person's key; ``subject_version`` is the version of the supporter's stream that set the
@@ -66,6 +69,7 @@ mail_outcomes: Final = Table(
     Column("from_position", BigInt),
     Column("to_position", BigInt),
     Column("at", Moment, nullable=False),
+    Index("mail_outcomes_at", "at"),
 )
 """What became of mails and is not yet in the history: written with the state of the row, deleted when it is there."""
 

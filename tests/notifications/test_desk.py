@@ -13,6 +13,7 @@ from domain.kernel import Actor, Conflict, Refusal
 from domain.slices import Fact
 from history.tables import events
 from notifications.aliases import alias
+from notifications.caps import MailRole
 from notifications.desk import Desk
 from notifications.outbox import State
 from notifications.service import Notifications
@@ -262,3 +263,27 @@ def test_who_watches_does_not_have_the_audience_counted_each_time(store: Store, 
     assert desk.status().audience.new == 1
     clock.at += timedelta(seconds=1)
     assert desk.gauges().due == 1
+
+
+def test_what_is_many_is_counted_once_a_minute_and_after_letting_go(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notifications.desk.LARGE", 1)
+    crowd(store, "anna", "ben")
+    clock = Clock()
+    mails = service(store, tmp_path, None, clock)
+
+    def stands() -> tuple[int, int, int]:
+        found = mails.desk.status()
+        return found.audience.new, found.outcomes["all"].accepted, found.outcomes["day"].accepted
+
+    assert stands() == (2, 0, 0)
+    mails.tick()
+    assert stands() == (2, 2, 2)  # nothing, or one, is counted each time
+    mails.desk.let_go(MailRole.MANAGER)
+    assert stands() == (0, 2, 2)
+    with store.engine.database.write() as connection:
+        connection.execute(outbox.update().where(outbox.c.supporter == ANNA).values(state="refused"))
+    assert stands() == (0, 2, 1)
+    clock.at += timedelta(minutes=1)
+    assert stands() == (0, 1, 1)

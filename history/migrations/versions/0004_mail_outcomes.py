@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("to_position", BIG),
         sa.Column("at", sa.Text, nullable=False),
     )
+    op.create_index("mail_outcomes_at", "mail_outcomes", ["at"])
     op.create_table(
         "mail_messages",
         sa.Column("mail", sa.Uuid, primary_key=True),
@@ -49,9 +50,14 @@ def upgrade() -> None:
     op.create_index("outbox_changed", "outbox", ["changed_at", "state", "reason", "returned"])
     came_back = sa.text("returned IS NOT NULL")
     op.create_index("outbox_returned", "outbox", ["returned"], sqlite_where=came_back, postgresql_where=came_back)
+    explained = sa.text("state IN ('suppressed', 'refused')")
+    op.create_index(
+        "outbox_explained", "outbox", ["state", "reason"], sqlite_where=explained, postgresql_where=explained
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("outbox_explained", "outbox")
     op.drop_index("outbox_returned", "outbox")
     op.drop_index("outbox_changed", "outbox")
     op.create_index("outbox_changed", "outbox", ["changed_at"])
