@@ -166,6 +166,11 @@ class Subscriptions(Projection, name="subscriptions", version=3):
         rows = select_among(connection, select, table.supporter, supporters, "AND told_to IS NOT NULL")
         return {uuid_of(supporter): position for supporter, position in rows}
 
+    def anybody_told(self, connection: Connection) -> bool:
+        """Tell whether a digest ever went out, whichever store sent it."""
+        told = self.subscriptions.c.told_to
+        return connection.scalar(sa.select(told).where(told.is_not(None)).limit(1)) is not None
+
     def next_moment(self, connection: Connection, now: datetime) -> datetime | None:
         """Return when the next digest falls due after now, None where none does."""
         moment = self.subscriptions.c.next_at

@@ -10,6 +10,7 @@ import click
 from api.cli import console
 from api.cli.mailing import as_data, described
 from api.imports import CLI
+from api.mails import nothing_sent
 from api.words import counted
 from domain.kernel import Actor, Invalid, Refusal
 from notifications.desk import Desk, Status
@@ -36,13 +37,14 @@ def status(*, as_json: bool) -> None:
     """Show what became of mails, what waits, and what needs somebody."""
     with console.opened() as groundswell:
         found = groundswell.notifications.desk.status()
+        nothing = None if any(asdict(found.outcomes["all"]).values()) else nothing_sent(groundswell)
     if as_json:
         console.print_json(_data(found))
         return
     for sentence in _sentences(found):
         console.say(sentence)
-    if not any(asdict(found.outcomes["all"]).values()):
-        console.say("No mail has been sent yet.")
+    if nothing is not None:
+        console.say(nothing)
         return
     console.print_table(("mails that ended", *SPANS.values()), list(_rows(found)))
     runs = [(console.minute(run.started_at), run.planned, _became(run.counts), run.trouble) for run in found.runs]

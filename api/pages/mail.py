@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.accounts import Caller, Forbidden, Role
 from api.bootstrap import Groundswell
 from api.common import MaybeCaller, Staff, Store
+from api.mails import nothing_sent
 from api.pages.rendering import SECURITY, page
 from api.problems import status_of
 from api.words import counted
@@ -183,6 +184,7 @@ def _page(
         mails=status,
         rows=list(_rows(status)),
         runs=[_run(run.counts) for run in status.runs],
+        nothing=None if status.runs else nothing_sent(store),
         unsettled=desk.unsettled(UNSETTLED),
         limit=limit,
         beyond=limit is not None and status.audience.new > limit,

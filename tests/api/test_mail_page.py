@@ -17,6 +17,7 @@ from api.settings import Settings
 from domain.kernel import Actor
 from history.envelope import Envelope, new_id
 from notifications.caps import MailRole
+from notifications.tables import mail_runs, outbox
 from tests.support.due import LONG_AGO, due
 from tests.support.sink import Sink, running_sink
 
@@ -113,6 +114,17 @@ def test_an_empty_store_says_so(tmp_path: Path) -> None:
         assert 'href="/staff/mail"' in office.browser.get("/staff").text
 
 
+def test_a_store_that_was_restored_says_that_mails_went_out_before(office: Office) -> None:
+    office.sign_in(Role.MANAGER)
+    office.press("send")
+    office.send()
+    office.groundswell.catch_up()
+    with office.groundswell.engine.database.write() as connection:
+        for not_in_an_archive in (outbox, mail_runs):
+            connection.execute(not_in_an_archive.delete())
+    assert "The history tells of digests that went out before this store was restored." in office.page()
+
+
 # --- sending ---
 
 
@@ -166,7 +178,7 @@ def test_halting_takes_a_reason_and_holds_until_somebody_resumes(office: Office)
     assert "Mails are halted" not in office.page()
     page = seen(office.press("halt", reason="The <links> are wrong."))
     assert "Mails are halted since" in page
-    assert "by staff@example.org: The <links> are wrong." in page
+    assert "by staff:staff@example.org: The <links> are wrong." in page
     assert "All mail is halted" in office.warning()
     assert "2 digests let go: they go out when mails are resumed." in seen(office.press("send"))
     office.send()

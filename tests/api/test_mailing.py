@@ -162,6 +162,25 @@ def test_the_status_counts_outcomes_over_a_day_a_week_and_ever(cli: Cli, sink: S
     assert [part.split() for part in said.splitlines() if part.startswith("sent")] == [["sent", "1", "1", "1"]]
 
 
+def test_a_store_that_was_restored_says_that_mails_went_out_before(cli: Cli, tmp_path: Path) -> None:
+    archive = tmp_path / "movement.tar"
+    assert cli("export", archive).status == 0
+    assert cli("digest", "run", "--yes").status == 0
+    later = tmp_path / "later.tar"
+    assert cli("export", later).status == 0
+    for name, from_archive, said in (
+        ("before", archive, "No mail has been sent yet."),
+        ("after", later, "The history tells of digests that went out before this store was restored."),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        other = Cli(folder)
+        assert other("restore", from_archive).status == 0
+        status = other("digest", "status")
+        assert (status.status, status.out.splitlines()[-1].endswith(said)) == (0, True), status.out
+        assert other("digest", "status", "--json").json["outcomes"]["all"]["accepted"] == 0
+
+
 def test_where_the_mail_server_is_away_the_status_says_so(cli: Cli) -> None:
     cli.environment["GROUNDSWELL_SMTP_URL"] = "smtp://127.0.0.1:1"
     ran = cli("digest", "run", "--yes", "--json")
