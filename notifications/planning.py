@@ -59,9 +59,20 @@ def _asked(views: Views, now: datetime) -> Iterator[Sequence[Any]]:
 
 def waiting(connection: Connection, now: datetime) -> int:
     """Return how many digests are planned and wait to be sent."""
-    query = sa.select(sa.func.count()).select_from(outbox)
-    where = outbox.c.kind == str(Kind.DIGEST), outbox.c.state.in_(WAITING), outbox.c.not_before <= now
-    return connection.scalar(query.where(*where)) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(outbox).where(*_waits(now))) or 0
+
+
+def who_waits(connection: Connection, now: datetime) -> Iterator[Sequence[UUID]]:
+    """Yield, page by page, whose digests these are."""
+    last: UUID | None = None
+    query = sa.select(outbox.c.id, outbox.c.supporter).where(*_waits(now)).order_by(outbox.c.id).limit(PAGE)
+    while rows := connection.execute(query if last is None else query.where(outbox.c.id > last)).all():
+        last = rows[-1].id
+        yield [row.supporter for row in rows]
+
+
+def _waits(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    return outbox.c.kind == str(Kind.DIGEST), outbox.c.state.in_(WAITING), outbox.c.not_before <= now
 
 
 def _period(row: Any, periods: dict[Wish, Period | None], now: datetime) -> Period | None:  # noqa: ANN401 - of subscriptions

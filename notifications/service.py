@@ -14,6 +14,7 @@ from history.engine import Engine
 from notifications import messages, outbox, planning, runs, tokens
 from notifications.caps import Audience, BeyondCap, MailRole, audience, cap, check
 from notifications.desk import Desk
+from notifications.domains import KINDS, Domains, domains
 from notifications.erasures import Erasures
 from notifications.links import PersonalLinks
 from notifications.mailboxes import ImapMailbox
@@ -119,6 +120,11 @@ class Notifications:
         moment = now or self._clock()
         with self._reader.open(planning.KINDS) as views:
             return audience(planning.due(views, moment), planning.waiting(views.connection, moment))
+
+    def domains(self, now: datetime | None = None) -> Domains:
+        """Return to which domains these would go."""
+        with self._reader.open(KINDS) as views:
+            return domains(views, self._engine.persons, now or self._clock())
 
     def plan(self, now: datetime | None = None, limit: int | None = None) -> int:
         """Put what is due into the outbox, once per person and period; return how many mails are new.

@@ -12,6 +12,7 @@ from api.words import counted
 from domain.kernel import Conflict, now
 from notifications.caps import Audience, MailRole, cap
 from notifications.desk import Desk
+from notifications.domains import Domains
 from notifications.switch import Halted
 
 WRONG = ("deferred", "refused", "unknown")
@@ -31,7 +32,7 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
         mails = groundswell.notifications
         if dry_run:
             groundswell.runner.catch_up()
-            _say_audience(mails.audience(), as_json=as_json)
+            _say_audience(mails.audience(), mails.domains(), as_json=as_json)
             return console.DONE
         if standing := mails.desk.halt():
             raise Halted(standing)
@@ -39,8 +40,10 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
         found = mails.audience()
         limit = cap(groundswell.settings.mail_caps, MailRole.CLI) if named is None else named
         _check(found, limit, named)
-        if found.size:
-            console.confirm(f"Send {described(found)} now?", yes=yes or not sys.stdin.isatty())
+        asks = not yes and sys.stdin.isatty()
+        if found.size and asks:
+            click.echo(by_domain(mails.domains()), err=True)
+            console.confirm(f"Send {described(found)} now?", yes=False)
         begun, new = now(), None if limit is None else limit - found.waiting
         with console.progress(found.size, "sending") as report:
             counts = mails.run(progress=lambda done: report("sending", done), limit=new)
@@ -87,11 +90,19 @@ def described(found: Audience) -> str:
     return f"{counted(found.size, 'digest')} ({', '.join(parts)})" if parts else "no digest"
 
 
-def _say_audience(found: Audience, *, as_json: bool) -> None:
+def by_domain(found: Domains) -> str:
+    """Say how many would go to which domain."""
+    parts = [f"{count:,} to {domain}" for domain, count in found.largest.items()]
+    return f"By domain: {', '.join([*parts, *([f'{found.others:,} elsewhere'] if found.others else [])])}."
+
+
+def _say_audience(found: Audience, domains: Domains, *, as_json: bool) -> None:
     if as_json:
-        console.print_json(as_data(found))
-    else:
-        console.say(f"Now {described(found)} would go out; nothing was sent.")
+        console.print_json(as_data(found) | {"domains": domains.largest, "elsewhere": domains.others})
+        return
+    console.say(f"Now {described(found)} would go out; nothing was sent.")
+    if found.size:
+        console.say(by_domain(domains))
 
 
 def as_data(found: Audience) -> dict[str, Any]:

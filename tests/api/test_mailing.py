@@ -45,8 +45,10 @@ def test_a_dry_run_counts_and_changes_nothing(cli: Cli, sink: Sink) -> None:
     before = cli("history").out
     assert cli("digest", "run", "--dry-run", "--json").json == {
         "audience": 3, "due": 3, "by_frequency": {"daily": 3}, "waiting": 0,
+        "domains": {"example.org": 3}, "elsewhere": 0,
     }  # fmt: skip
-    assert cli("digest", "run", "--dry-run").out == "Now 3 digests (3 daily) would go out; nothing was sent.\n"
+    said = "Now 3 digests (3 daily) would go out; nothing was sent.\nBy domain: 3 to example.org.\n"
+    assert cli("digest", "run", "--dry-run").out == said
     assert cli("history").out == before
     assert cli("digest", "status").out.splitlines()[-1] == "No mail has been sent yet."
     assert sink.raw == []
@@ -55,7 +57,7 @@ def test_a_dry_run_counts_and_changes_nothing(cli: Cli, sink: Sink) -> None:
 def test_on_a_terminal_it_asks_with_the_size_of_the_audience(cli: Cli, sink: Sink) -> None:
     no = on_a_terminal(cli, "n", "digest", "run")
     assert no.status == 2
-    assert "Send 3 digests (3 daily) now? [y/N]" in no.err
+    assert "By domain: 3 to example.org.\nSend 3 digests (3 daily) now? [y/N]" in no.err.replace("\r", "")
     assert "[arguments.not_confirmed]" in no.err
     assert sink.raw == []
     assert on_a_terminal(cli, "y", "digest", "run").status == 0
