@@ -75,7 +75,7 @@ def confirm(store: Store, token: str, digest: Annotated[str, Form()] = "no") -> 
     wanted = digest == "yes"
     act(store, lambda: links.confirm(token, digest=wanted))
     chooses = links.to_preferences(token) if wanted else None
-    said = mark("Thank you. The first digest comes when there is something to tell.")
+    said = mark("Thank you. The digest comes when there is something to tell.")
     if not wanted:
         said = mark("Thank you. We send you no digest.")
     heading = language.say("Your address is confirmed")
