@@ -190,11 +190,26 @@ def test_what_a_digest_told_that_came_back_is_told_by_the_next(store: Store, ret
     assert reached(store) == 20
 
 
-def test_what_was_told_since_is_not_told_again(store: Store, returns: Returns) -> None:
-    late = digest(store, 3, 10)
-    digest(store, 10, 20, day=1)
-    returns.take(bounce(late), BY)
-    assert reached(store) == 20
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_several_that_came_back_the_next_goes_on_where_the_oldest_began(
+    store: Store, returns: Returns, order: tuple[int, int]
+) -> None:
+    mails = [digest(store, 3, 10), digest(store, 10, 20, day=1)]
+    for number in order:
+        returns.take(bounce(mails[number]), BY)
+    assert reached(store) == 3
+    digest(store, 20, 25, day=2)  # was made before: without what came back
+    assert reached(store) == 3
+    digest(store, 3, 30, day=3)
+    assert reached(store) == 30
+
+
+def test_what_was_told_again_since_is_not_told_once_more(store: Store, returns: Returns) -> None:
+    mails = [digest(store, 3, 10), digest(store, 10, 20, day=1)]
+    returns.take(bounce(mails[0]), BY)
+    digest(store, 3, 30, day=2)
+    returns.take(bounce(mails[1]), BY)
+    assert reached(store) == 30
 
 
 def test_what_somebody_complains_about_was_told(store: Store, returns: Returns) -> None:

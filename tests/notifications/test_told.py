@@ -20,7 +20,7 @@ from tests.support.store import Store
 
 
 def digest(to_position: int, rank: int) -> Any:  # noqa: ANN401 - what is needed of a row of the outbox
-    return SimpleNamespace(supporter=ANNA, to_position=to_position, rank=rank)
+    return SimpleNamespace(supporter=ANNA, from_position=0, to_position=to_position, rank=rank)
 
 
 def test_a_digest_that_arrives_late_takes_nothing_back(store: Store) -> None:
