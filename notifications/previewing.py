@@ -34,7 +34,7 @@ WHY: Final[Mapping[Subject, str]] = {
     Subject.PLEDGES: "A pledge of this person, to a campaign that is not muted, to which something happened.",
     Subject.POLICIES: "A policy that this person acted for, of which there is news.",
     Subject.CAMPAIGNS: "A campaign that this person pledged to and did not mute, whose numbers or state changed.",
-    Subject.CHAPTERS: "A chapter of this person, where members came or went, or that was given an award, or had one revoked.",
+    Subject.CHAPTERS: "A chapter of this person, where members came or went, or an award was given or revoked.",
     Subject.BOARD: "This person chose to be shown on boards, and the rank is not the one last told.",
 }
 """Why an item is in a digest, by what it is about, for whoever looks at a preview."""
