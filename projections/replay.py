@@ -3,6 +3,7 @@
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from operator import attrgetter
 from typing import Final
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from domain.slices import Fact
+from history.mapper import Raw
 from history.reading import SealedLog
 from history.tables import events
 from projections.changes import Changes
@@ -53,17 +55,38 @@ def replay(
         model.create_tables(connection)
         model.index(connection, only_for_fold=True)
     topics = sorted({topic for model in models for topic in model.handlers})
-    while after < position:
-        upto = min(after + page, position)
-        these = events.c.position <= upto, events.c.topic.in_(topics)  # a range: no database reads more than it
-        _fold(models, connection, log.sealed_facts(after, page, *these, *where))
-        after = upto
-        yield after
+    for reached, rows in _pages(log, after, position, page, events.c.topic.in_(topics), *where):
+        _fold(models, connection, [log.mapper.raw_fact(row) for row in rows])
+        yield reached
     for model in models:
         if settled:
             model.settle(connection)
         if indexed:
             model.index(connection)
+
+
+def _pages(
+    log: SealedLog, after: int, position: int, page: int, *where: sa.ColumnElement[bool]
+) -> Iterator[tuple[int, Sequence[Raw]]]:
+    """Yield (position reached, rows) for so many positions at a time; PostgreSQL reads ahead while a page is folded.
+
+    SQLite reads in this process, and one thread would wait for the other at each row.
+    """
+
+    def read(start: int) -> Sequence[Raw]:
+        within = events.c.position <= min(start + page, position)  # a range: no database reads more than it
+        with log.database.read() as connection:
+            return log.raw(connection, start, page, within, *where)
+
+    with ThreadPoolExecutor(1) as ahead:
+        coming: Future[Sequence[Raw]] | None = None
+        for start in range(after, position, page):
+            rows = coming.result() if coming else read(start)
+            following = start + page
+            coming = None
+            if following < position and not log.database.is_sqlite:
+                coming = ahead.submit(read, following)
+            yield min(following, position), rows
 
 
 def _fold(models: Sequence[Projection], connection: Connection, facts: Sequence[Fact]) -> None:
