@@ -5,7 +5,8 @@ an index: the question costs what is due, not how many supporters there are. It 
 in the history; what is planned since then, the outbox says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -34,27 +35,35 @@ def due(views: Views, now: datetime) -> Iterator[list[Planned]]:
 
     Only for those with a confirmed address who consented before the digest fell due. Memory holds one page.
     """
+    return pages(lambda: nullcontext(views), now)
+
+
+def pages(opened: Callable[[], AbstractContextManager[Views]], now: datetime) -> Iterator[list[Planned]]:
+    """Yield the same, each page from views of its own, closed before it: SQLite's log grows while one stays open."""
     periods: dict[Wish, Period | None] = {}
-    for rows in _asked(views, now):
-        candidates = [(row, period) for row in rows if (period := _period(row, periods, now)) is not None]
-        planned = _planned(views.connection, candidates, now)
-        page = [
-            Planned(Kind.DIGEST, row.supporter, period.key, period.due_at)
-            for row, period in candidates
-            if _allowed(row, period, planned.get(row.supporter, ()), now)
-        ]
-        if page:
-            yield page
-
-
-def _asked(views: Views, now: datetime) -> Iterator[Sequence[Any]]:
-    """Yield pages of those whose moment has come, and of those whose moment a clock that was wrong put off."""
-    subscriptions = views[Subscriptions]
-    for ask, name in ((subscriptions.due, "next_at"), (subscriptions.ahead, "counted_from")):
+    for ask, name in ((Subscriptions.due, "next_at"), (Subscriptions.ahead, "counted_from")):
         after: tuple[datetime, UUID] | None = None
-        while rows := ask(views.connection, now, after=after, limit=PAGE):
+        while True:
+            with opened() as views:
+                rows = ask(views[Subscriptions], views.connection, now, after=after, limit=PAGE)
+                page = _page(views.connection, rows, periods, now)
+            if not rows:
+                break
             after = getattr(rows[-1], name), rows[-1].supporter
-            yield rows
+            if page:
+                yield page
+
+
+def _page(
+    connection: Connection, rows: Sequence[Any], periods: dict[Wish, Period | None], now: datetime
+) -> list[Planned]:
+    candidates = [(row, period) for row in rows if (period := _period(row, periods, now)) is not None]
+    planned = _planned(connection, candidates, now)
+    return [
+        Planned(Kind.DIGEST, row.supporter, period.key, period.due_at)
+        for row, period in candidates
+        if _allowed(row, period, planned.get(row.supporter, ()), now)
+    ]
 
 
 def waiting(connection: Connection, now: datetime) -> int:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -133,13 +134,12 @@ class Notifications:
         """
         moment = now or self._clock()
         planned = self._reactor.react(moment, self.sender.host)
-        with self._reader.open(planning.KINDS) as views:
-            if limit is not None:
-                check(audience(planning.due(views, moment)).new, limit)
-            for page in planning.due(views, moment):
-                if page:
-                    with self._database.write() as connection:
-                        planned += outbox.plan(connection, page, moment, self.sender.host)
+        opened = partial(self._reader.open, planning.KINDS)
+        if limit is not None:
+            check(audience(planning.pages(opened, moment)).new, limit)
+        for page in planning.pages(opened, moment):
+            with self._database.write() as connection:
+                planned += outbox.plan(connection, page, moment, self.sender.host)
         return planned
 
     def run(
