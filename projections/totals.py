@@ -4,7 +4,8 @@ All of it is a fold of the score ledger. It is kept up with batch by batch, or c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import JSON, Column, Connection, Date, Index, Integer, Table, Text, Uuid
+from sqlalchemy import JSON, Column, Connection, Date, Index, Integer, MetaData, Table, Text, Uuid
 
 from history.statements import Shape, insert, run, select_among, upsert
 from history.tables import BigInt
@@ -129,27 +130,36 @@ class Totals:
 
         It takes no more memory for more supporters.
         """
-        dialect = connection.dialect
+        dialect, sums = connection.dialect, Sums()
         for table in (self.totals, self.counts, self.boards):
             connection.execute(table.delete())
-        write = insert(self.totals, ("board", "entity", "points"), dialect)
-        sums = Sums()
-        rows = sums.of_supporters(connection, entries, standing)
-        while page := list(islice(rows, PAGE)):
-            if dialect.name == "sqlite":
-                run(connection, write.sql, page, many=True)
-            else:
-                write.execute(connection, page)
-        if not sums.entries:
-            return
-        if sums.teams:
-            write.execute(connection, ((board, team, points) for (board, team), points in sums.teams.items()))
+        with self._unsorted(connection) as unsorted:
+            write = insert(unsorted, ("board", "entity", "points"), dialect)
+            rows = sums.of_supporters(connection, entries, standing)
+            while page := list(islice(rows, PAGE)):
+                if dialect.name == "sqlite":
+                    run(connection, write.sql, page, many=True)
+                else:
+                    write.execute(connection, page)
+            if teams := list(sums.of_teams()):
+                write.execute(connection, teams)
+            in_order = sa.select(unsorted).order_by(unsorted.c.board, unsorted.c.entity)
+            connection.execute(self.totals.insert().from_select(["board", "entity", "points"], in_order))
         names = ("id", "scope", "scope_id", "window", "window_start", "entries")
-        boards = ((board, *sums.keys[board], number) for board, number in sums.entries.items())
-        insert(self.boards, names, dialect).execute(connection, boards)
+        if boards := [(number, *key, times) for number, key, times in sums.of_boards()]:
+            insert(self.boards, names, dialect).execute(connection, boards)
         board, points = self.totals.c.board, self.totals.c.points
         counted = sa.select(board, points, sa.func.count()).where(points > 0).group_by(board, points)
         connection.execute(self.counts.insert().from_select(["board", "points", "entities"], counted))
+
+    @contextmanager
+    def _unsorted(self, connection: Connection) -> Iterator[Table]:
+        """Give a table for totals as they come: brought in order at once, they take a third of the time to keep."""
+        columns = (Column(column.name, column.type) for column in self.totals.columns)
+        table = Table(f"{self.totals.name}_unsorted", MetaData(), *columns, prefixes=["TEMPORARY"])
+        table.create(connection)
+        yield table
+        table.drop(connection)
 
     # --- questions, of the board with a number ---
 
