@@ -30,23 +30,28 @@ RECENTLY: Final = range(-3, 2)
 """Days from today, within which what is planned may not have come back by the history."""
 
 
-def due(views: Views, now: datetime) -> Iterator[list[Planned]]:
+def due(views: Views, now: datetime, *, astray: bool = False) -> Iterator[list[Planned]]:
     """Yield, page by page, the digests that have fallen due and are not planned yet; no page is empty.
 
-    Only for those with a confirmed address who consented before the digest fell due. Memory holds one page.
+    Only for those with a confirmed address who consented before the digest fell due. Memory holds one page. With
+    ``astray`` what lies ahead of now was told by a clock that was wrong, and has not been; that cannot be told from a
+    clock that is behind, so somebody must say it.
     """
-    return pages(lambda: nullcontext(views), now)
+    return pages(lambda: nullcontext(views), now, astray=astray)
 
 
-def pages(opened: Callable[[], AbstractContextManager[Views]], now: datetime) -> Iterator[list[Planned]]:
+def pages(
+    opened: Callable[[], AbstractContextManager[Views]], now: datetime, *, astray: bool = False
+) -> Iterator[list[Planned]]:
     """Yield the same, each page from views of its own, closed before it: SQLite's log grows while one stays open."""
     periods: dict[Wish, Period | None] = {}
-    for ask, name in ((Subscriptions.due, "next_at"), (Subscriptions.ahead, "counted_from")):
+    questions = [(Subscriptions.due, "next_at"), (Subscriptions.ahead, "counted_from")]
+    for ask, name in questions if astray else questions[:1]:
         after: tuple[datetime, UUID] | None = None
         while True:
             with opened() as views:
                 rows = ask(views[Subscriptions], views.connection, now, after=after, limit=PAGE)
-                page = _page(views.connection, rows, periods, now)
+                page = _page(views.connection, rows, periods, now, astray=astray)
             if not rows:
                 break
             after = getattr(rows[-1], name), rows[-1].supporter
@@ -55,14 +60,14 @@ def pages(opened: Callable[[], AbstractContextManager[Views]], now: datetime) ->
 
 
 def _page(
-    connection: Connection, rows: Sequence[Any], periods: dict[Wish, Period | None], now: datetime
+    connection: Connection, rows: Sequence[Any], periods: dict[Wish, Period | None], now: datetime, *, astray: bool
 ) -> list[Planned]:
     candidates = [(row, period) for row in rows if (period := _period(row, periods, now)) is not None]
     planned = _planned(connection, candidates, now)
     return [
         Planned(Kind.DIGEST, row.supporter, period.key, period.due_at)
         for row, period in candidates
-        if _allowed(row, period, planned.get(row.supporter, ()), now)
+        if _allowed(row, period, planned.get(row.supporter, ()), now if astray else None)
     ]
 
 
@@ -91,10 +96,10 @@ def _period(row: Any, periods: dict[Wish, Period | None], now: datetime) -> Peri
     return periods[wish]
 
 
-def _allowed(row: Any, period: Period, planned: Sequence[Told], now: datetime) -> bool:  # noqa: ANN401 - a row of subscriptions
-    """Tell whether a period may be told after what was told, and after each that was planned since."""
+def _allowed(row: Any, period: Period, planned: Sequence[Told], now: datetime | None) -> bool:  # noqa: ANN401 - a row of subscriptions
+    """Tell whether a period may be told after what was told up to a moment, and after each that was planned since."""
     person = standing(row)
-    bounds = person.bounds.at(now)
+    bounds = person.bounds if now is None else person.bounds.at(now)
     return bounds.allow(person.wish, period) and all(
         replace(bounds, told=told).allow(person.wish, period) for told in planned
     )

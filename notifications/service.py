@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -116,34 +117,43 @@ class Notifications:
 
     # --- runs ---
 
-    def audience(self, now: datetime | None = None) -> Audience:
+    def audience(self, now: datetime | None = None, *, astray: bool = False) -> Audience:
         """Return how many digests would go out now: those due and those that wait for another attempt."""
         moment = now or self._clock()
         with self._reader.open(planning.KINDS) as views:
-            return audience(planning.due(views, moment), planning.waiting(views.connection, moment))
+            return audience(planning.due(views, moment, astray=astray), planning.waiting(views.connection, moment))
 
     def domains(self, now: datetime | None = None) -> Domains:
         """Return to which domains these would go."""
         with self._reader.open(KINDS) as views:
             return domains(views, self._engine.persons, now or self._clock())
 
-    def plan(self, now: datetime | None = None, limit: int | None = None) -> int:
+    def plan(self, now: datetime | None = None, limit: int | None = None, *, astray: bool = False) -> int:
         """Put what is due into the outbox, once per person and period; return how many mails are new.
 
-        Where more than ``limit`` digests are due, none is planned and BeyondCap is raised.
+        Where more than ``limit`` digests are due, none is planned and BeyondCap is raised; ``astray`` as planning.due.
         """
         moment = now or self._clock()
         planned = self._reactor.react(moment, self.sender.host)
-        opened = partial(self._reader.open, planning.KINDS)
-        if limit is not None:
-            check(audience(planning.pages(opened, moment)).new, limit)
-        for page in planning.pages(opened, moment):
-            with self._database.write() as connection:
-                planned += outbox.plan(connection, page, moment, self.sender.host)
+        with ExitStack() as held:
+            if limit is None:
+                pages = planning.pages(partial(self._reader.open, planning.KINDS), moment, astray=astray)
+            else:  # who is counted is who is mailed: nobody comes between
+                views = held.enter_context(self._reader.open(planning.KINDS))
+                check(audience(planning.due(views, moment, astray=astray)).new, limit)
+                pages = planning.due(views, moment, astray=astray)
+            for page in pages:
+                with self._database.write() as connection:
+                    planned += outbox.plan(connection, page, moment, self.sender.host)
         return planned
 
     def run(
-        self, now: datetime | None = None, progress: Progress = lambda _: None, limit: int | None = None
+        self,
+        now: datetime | None = None,
+        progress: Progress = lambda _: None,
+        limit: int | None = None,
+        *,
+        astray: bool = False,
     ) -> dict[str, int]:
         """Plan and send what is due; return counts by outcome with ``planned``; raise BeyondCap as ``plan`` does.
 
@@ -151,7 +161,7 @@ class Notifications:
         """
         moment = now or self._clock()
         with self._one_at_a_time:
-            planned = self.plan(moment, limit)
+            planned = self.plan(moment, limit, astray=astray)
             return {"planned": planned, **self._send(moment, progress, planned)}
 
     def _send(self, moment: datetime, progress: Progress, planned: int) -> dict[str, int]:

@@ -22,8 +22,9 @@ WRONG = ("deferred", "refused", "unknown")
 @console.yes_option
 @click.option("--audience", "named", type=click.IntRange(0), metavar="N", help="Send up to so many, whatever the cap.")
 @click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--wrong-clock", is_flag=True, help="Also mail those whom a clock that was ahead put off.")
 @console.as_json_option
-def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
+def run(*, yes: bool, named: int | None, dry_run: bool, wrong_clock: bool, as_json: bool) -> int:
     """Send what is due now. Asks first on a terminal, with the size of the audience.
 
     More than the cap of the command line (GROUNDSWELL_MAIL_CAPS) go out only where --audience names at least as many.
@@ -32,12 +33,12 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
         mails = groundswell.notifications
         if dry_run:
             groundswell.runner.catch_up()
-            _say_audience(mails.audience(), mails.domains(), as_json=as_json)
+            _say_audience(mails.audience(astray=wrong_clock), mails.domains(), as_json=as_json)
             return console.DONE
         if standing := mails.desk.halt():
             raise Halted(standing)
         console.catch_up(groundswell)
-        found = mails.audience()
+        found = mails.audience(astray=wrong_clock)
         limit = cap(groundswell.settings.mail_caps, MailRole.CLI) if named is None else named
         _check(found, limit, named)
         asks = not yes and sys.stdin.isatty()
@@ -46,7 +47,7 @@ def run(*, yes: bool, named: int | None, dry_run: bool, as_json: bool) -> int:
             console.confirm(f"Send {described(found)} now?", yes=False)
         begun, new = now(), None if limit is None else limit - found.waiting
         with console.progress(found.size, "sending") as report:
-            counts = mails.run(progress=lambda done: report("sending", done), limit=new)
+            counts = mails.run(progress=lambda done: report("sending", done), limit=new, astray=wrong_clock)
         trouble = _trouble(mails.desk, begun)
     if as_json:
         console.print_json(counts)

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from domain.kernel import identify
 from notifications import planning
+from notifications.caps import check
 from notifications.service import Notifications
 from notifications.tables import outbox
 from projections.rebuild import compare, rebuild
@@ -174,11 +175,11 @@ def test_who_was_mailed_while_the_clock_was_wrong_gets_the_next_digest_in_its_ti
     assert [mails.plan(ASTRAY), mails.plan(ASTRAY + DAY)] == [2, int(frequency == "daily")]
     if heard:
         send(store)
-    assert mails.plan(MONDAY + timedelta(hours=1)) == 0  # this period had its turn
+    assert mails.plan(MONDAY + timedelta(hours=1), astray=True) == 0  # this period had its turn
     after = [MONDAY + gap, MONDAY + gap + timedelta(hours=1), MONDAY + 2 * gap]
     found = []
     for moment in after:
-        mails.plan(moment)
+        mails.plan(moment, astray=True)
         found.append(len([row for row in rows(store) if row.supporter == ANNA and row.due_at <= moment]))
         send(store)
     assert found == [2, 2, 3]
@@ -193,9 +194,31 @@ def test_who_consented_while_the_clock_was_wrong_gets_digests_once_it_is_right(
     eligible(store, "anna", ASTRAY, frequency="weekly")
     found = []
     for moment in (MONDAY, MONDAY + DAY, MONDAY + WEEK):
-        found.append(mails.plan(moment))
+        found.append(mails.plan(moment, astray=True))
         send(store)
     assert found == [1, 0, 1]
+
+
+@pytest.mark.parametrize("frequency", ["daily", "weekly", "monthly"])
+@pytest.mark.parametrize("back", [3, 10, 400, 2_000])
+def test_a_clock_that_is_behind_plans_nothing(store: Store, mails: Notifications, frequency: str, back: int) -> None:
+    eligible(store, "anna", MONDAY - 40 * DAY, frequency=frequency)
+    assert mails.plan(MONDAY) == 1
+    send(store)
+    assert mails.plan(MONDAY - back * DAY) == 0
+
+
+def test_nobody_comes_between_counting_and_planning(
+    store: Store, mails: Notifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eligible(store, "anna", MONDAY - 40 * DAY)
+
+    def late(size: int, limit: int | None) -> None:
+        check(size, limit)
+        eligible(store, "bela", MONDAY - 40 * DAY)
+
+    monkeypatch.setattr("notifications.service.check", late)
+    assert mails.plan(MONDAY, limit=1) == 1
 
 
 def test_what_is_heard_late_of_an_older_digest_takes_nothing_back(store: Store, mails: Notifications) -> None:

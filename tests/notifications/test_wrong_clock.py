@@ -39,9 +39,9 @@ def test_digests_come_in_their_time_again(store: Store, mails: Notifications, si
     assert mails.run(ASTRAY) == {"planned": 4, "accepted": 4}
     keep(store, "s01", "late")
     # Who had this week's digest gets no other one; who joined since had it by the clock that was wrong, and gets hers.
-    assert mails.run(MONDAY + timedelta(hours=1)) == {"planned": 1, "accepted": 1}
+    assert mails.run(MONDAY + timedelta(hours=1), astray=True) == {"planned": 1, "accepted": 1}
     keep(store, "s02")
-    assert mails.run(MONDAY + WEEK) == {"planned": 4, "accepted": 4}
+    assert mails.run(MONDAY + WEEK, astray=True) == {"planned": 4, "accepted": 4}
     store.catch_up()
     assert mails.run(MONDAY + WEEK + timedelta(days=1)) == {"planned": 0}
     assert len(sink.messages) == 12
@@ -55,7 +55,7 @@ def test_who_consents_by_that_clock_gets_digests_too(store: Store, mails: Notifi
     store.run("supporters.consent", supporter="anna", topic="digest", granted=True, wording="Yes.", at=moment)
     store.run("pledges.make", campaign="listen", ask="circle", supporter="anna", at=moment)
     store.catch_up()
-    assert mails.run(MONDAY + WEEK) == {"planned": 1, "accepted": 1}
+    assert mails.run(MONDAY + WEEK, astray=True) == {"planned": 1, "accepted": 1}
     assert sink.recipients == ["anna@example.org"]
 
 
@@ -114,7 +114,7 @@ def test_neither_rests_nor_rates_of_that_time_last() -> None:
 def test_nothing_is_planned_again_that_waits_since_then(store: Store, mails: Notifications) -> None:
     crowd(store, 2)
     assert mails.plan(ASTRAY) == 2
-    assert mails.run(MONDAY) == {"planned": 2, "accepted": 2}
+    assert mails.run(MONDAY, astray=True) == {"planned": 2, "accepted": 2}
     with store.engine.database.read() as connection:
         reasons = connection.scalars(sa.select(table.c.reason).where(table.c.state == str(State.SUPPRESSED))).all()
     assert reasons == ["superseded", "superseded"]
