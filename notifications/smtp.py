@@ -29,6 +29,13 @@ Reply = tuple[int, bytes]
 _LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 _ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)")
 _ANY_ENHANCED: Final = re.compile(rb"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
+_NAMES_NOBODY: Final = re.compile(
+    rb"(?i)no such (user|recipient|mailbox|address|account|person)|no (mailbox|user) here|user (is )?unknown|"
+    rb"unknown (user|recipient|mailbox|address|account)|"
+    rb"(recipient|mailbox|address|account|user) (does not exist|not found|unknown|disabled)|"
+    rb"does not have an? .{0,40}(account|mailbox)|invalid (recipient|mailbox)|unrouteable address|"
+    rb"(mailbox|recipient) (is )?invalid|no longer (exists|valid)|doesn't exist"
+)
 _POLICY: Final = re.compile(
     rb"(?i)relay|rcpthosts|spam|block|black|listed|denied|polic|reputation|sender|authenti|https?:"
 )
@@ -235,11 +242,13 @@ def _reason(code: int, said: bytes) -> str:
 
 
 def _is_no_mailbox(code: int, said: bytes) -> bool:
-    """Tell whether an answer about a recipient is about the address alone, though it has no enhanced code.
+    """Tell whether an answer about a recipient says of the address alone that it is none, though without a code.
 
-    The same three digits stand for what a policy refuses (RFC 5321 §4.2.3): then the words say so, as a rule.
+    The same three digits stand for what a policy refuses (RFC 5321 §4.2.3), so the words must say it, and nothing else.
     """
-    return code in NO_SUCH and not _ANY_ENHANCED.search(said) and not _POLICY.search(said)
+    if code not in NO_SUCH or _ANY_ENHANCED.search(said) or _POLICY.search(said):
+        return False
+    return _NAMES_NOBODY.search(said) is not None
 
 
 def _text(code: int, said: bytes) -> str:
