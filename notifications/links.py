@@ -74,7 +74,8 @@ class PersonalLinks:
         person, commands = self.own(secret, Purpose.CONFIRM).person, list[Command]()
         if not person.email_confirmed or person.suppressed:
             commands.append(ConfirmEmail(supporter=str(person.supporter)))
-        if digest != bool(person.consented):
+        says_no = not digest and person.consented is False  # to the question; it is not asked again for a while
+        if digest != bool(person.consented) or says_no:
             commands.append(_consent(person, CONSENT_WORDING if digest else REFUSAL_WORDING, granted=digest))
         return self._requests(person, commands)
 

@@ -154,6 +154,7 @@ def _to_confirm(person: Recipient, fact: Fact) -> bool:
     if person.suppressed or person.erased:
         return False
     if isinstance(fact.event, Supporter.DigestRequested):
-        return not (person.email_confirmed and person.consented)
+        declined = person.declined_at is not None and fact.occurred_at - person.declined_at < MONTH
+        return not declined and not (person.email_confirmed and person.consented)
     by_form = person.source == FORM or not isinstance(fact.event, Supporter.Registered | Supporter.Amended)
     return by_form and not person.email_confirmed

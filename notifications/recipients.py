@@ -44,6 +44,8 @@ class Recipient(Subscription):
     chapters: list[UUID] = field(default_factory=list)
     answered_at: datetime | None = None
     """When the address was confirmed last, or digests were consented to or refused."""
+    declined_at: datetime | None = None
+    """When digests were refused again after they had been: that is a "no" to the mail that asks."""
     muted: set[UUID] = field(default_factory=set)
     """The campaigns that digests leave out."""
 
@@ -126,8 +128,15 @@ def keys_of(
     return keys, damaged
 
 
+def _answered(recipient: Recipient, fact: Fact, *, refused: bool) -> None:
+    recipient.answered_at = fact.occurred_at
+    if isinstance(fact.event, Supporter.ConsentRecorded):
+        recipient.declined_at = fact.occurred_at if refused and not recipient.consented else None
+
+
 def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:
     recipient.version = fact.version
+    refused = recipient.consented is False
     recipient.follow(fact.event, fact.occurred_at)
     match fact.event:
         case Supporter.Registered() as event:
@@ -136,7 +145,7 @@ def _take(recipient: Recipient, personal: Personal, fact: Fact) -> None:
         case Supporter.Amended() as event:
             _particulars(recipient, personal, fact, event)
         case Supporter.EmailConfirmed() | Supporter.ConsentRecorded(subject="digest"):
-            recipient.answered_at = fact.occurred_at
+            _answered(recipient, fact, refused=refused)
         case Supporter.VisibilitySet() as event:
             recipient.public, personal["display_name"] = event.public, event.display_name
         case Supporter.ChapterJoined(chapter=chapter):

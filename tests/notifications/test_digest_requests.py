@@ -107,14 +107,24 @@ def test_who_stopped_digests_comes_back_by_the_form_the_mail_and_its_button(
     assert anna(groundswell).hindrance == "no_consent"
 
 
-def test_the_mails_button_may_also_say_no(
-    groundswell: Groundswell, client: TestClient, run: Run, tmp_path: Path
+def test_after_a_no_to_the_mail_nobody_asks_for_thirty_days(
+    groundswell: Groundswell, client: TestClient, run: Run, tmp_path: Path, clock: Clock
 ) -> None:
-    del run
     pledge(client)
-    version = anna(groundswell).version
     assert client.post(mailed_link(groundswell, tmp_path), data={"digest": "no"}).status_code == 200
-    assert anna(groundswell).version == version
+    assert anna(groundswell).hindrance == "no_consent"
+    for _ in range(29):
+        clock.step(timedelta(days=1))
+        assert pledge(client).status_code == 303
+        assert asked(groundswell) == 1
+    clock.step(timedelta(days=2))
+    pledge(client)
+    assert asked(groundswell) == 2
+    run("supporters.consent", supporter="anna", granted=True, **CONSENT)
+    run("supporters.consent", supporter="anna", granted=False, **CONSENT)
+    clock.step(timedelta(days=2))
+    pledge(client)
+    assert asked(groundswell) == 3, "who stops digests has not said no to the question"
 
 
 def test_it_is_asked_only_where_it_is_wanted_and_not_given(
