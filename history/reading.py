@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.types import NullType
 
 from domain.slices import Fact
-from history.database import Database
+from history.database import BINARY, Database
 from history.mapper import RAW, Mapper, Raw
 from history.persons import Persons
 from history.recorder import last_position
@@ -46,7 +46,7 @@ class SealedLog:
     def raw(self, connection: Connection, after: int, limit: int, *where: sa.ColumnElement[bool]) -> Sequence[Raw]:
         """Return rows as the driver gives them, for ``Mapper.raw_fact``, after a position and oldest first."""
         query = _RAW.where(events.c.position > after, *where).order_by(events.c.position).limit(limit)
-        return connection.execute(query).all()
+        return connection.execute(query, execution_options={BINARY: True}).all()
 
     def sealed_facts(self, after: int, limit: int, *where: sa.ColumnElement[bool]) -> list[Fact]:
         """Return facts after a position, oldest first."""

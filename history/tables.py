@@ -1,8 +1,7 @@
 """The durable tables, on SQLite and PostgreSQL; migrations/ creates and changes them."""
 
-import functools
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -26,12 +25,35 @@ BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits on both; on SQLite only INTEGER may be the row id."""
 
 
-@functools.lru_cache(maxsize=4_096)
+WIDTH: Final = len("2026-11-22T05:13:04.581695Z")
+REMEMBERED: Final = 65_536
+"""So many moments: those of some batches of events that read models are folded from."""
+_texts: Final[dict[datetime, str]] = {}
+
+
 def moment_text(moment: datetime) -> str:
     """Return the moment in UTC as text of fixed width, so that order of text is order of time."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.isoformat(timespec="microseconds")[:26] + "Z"
+    text = _texts.get(moment)
+    if text is None:
+        if moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC)
+        text = moment.isoformat(timespec="microseconds")[:26] + "Z"
+        _remember(moment, text)
+    return text
+
+
+def read_moment(text: str) -> datetime:
+    """Return the moment that was written as text; read models write it again, and then it takes a tenth of the time."""
+    moment = datetime.fromisoformat(text)
+    if len(text) == WIDTH:
+        _remember(moment, text)
+    return moment
+
+
+def _remember(moment: datetime, text: str) -> None:
+    if len(_texts) >= REMEMBERED:
+        _texts.clear()
+    _texts[moment] = text
 
 
 class Moment(TypeDecorator[datetime]):

@@ -1,4 +1,4 @@
-"""Writing the score ledger: entries, and what counts for a team."""
+"""Writing the score ledger: entries, and which of them count for a team."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,26 +7,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Table
 
-from history.statements import insert, run
+from history.statements import hexadecimal, insert, run
 from history.tables import moment_text
 from projections.ledger import Entry, Happening, Scorer, row_of, write_ids
 from projections.projection import texts_as_json
 
 
 class Booking:
-    """Writes into the ledger and into the list of what counts for each team."""
+    """Writes into the ledger."""
 
-    def __init__(self, connection: Connection, entries: Table, teams: Table) -> None:
+    def __init__(self, connection: Connection, entries: Table) -> None:
         self._connection = connection
         self._entries = insert(entries, tuple(entries.c.keys()), connection.dialect)
-        self._teams = insert(teams, tuple(teams.c.keys()), connection.dialect)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write entries of any kind."""
         if entries:
             self._entries.execute(self._connection, [row_of(entry) for entry in entries])
-        scored = [entry for entry in entries if entry.points]
-        self._for_teams([(team, one.position, one.number) for one in scored for team in _teams(one.happening)])
 
     def write_plain(self, scorer: Scorer, happenings: Sequence[Happening]) -> None:
         """Score happenings of supporters from whom nothing is taken back, and write their entries, on SQLite.
@@ -37,11 +34,12 @@ class Booking:
             return
         scored = [(each, scorer.points_of(each)) for each in happenings]
         run(self._connection, self._entries.sql, list(_plain(scored, scorer.rules.version)), many=True)
-        self._for_teams([(team, each.event, 0) for each, points in scored if points for team in _teams(each)])
 
-    def _for_teams(self, counted: Sequence[tuple[UUID, int, int]]) -> None:
-        if counted:
-            self._teams.execute(self._connection, counted)
+    def write_for_teams(self, entries: Sequence[Entry], teams: Table) -> None:
+        """Write into the list of what counts for each team which of the entries do."""
+        scored = [entry for entry in entries if entry.points]
+        if counted := [(team, one.position, one.number) for one in scored for team in _teams(one.happening)]:
+            insert(teams, tuple(teams.c.keys()), self._connection.dialect).execute(self._connection, counted)
 
 
 def _teams(happening: Happening) -> tuple[UUID, ...]:
@@ -59,16 +57,16 @@ def _plain(scored: Iterable[tuple[Happening, int]], version: int) -> Iterator[tu
             0,
             event,
             None,
-            f"{supporter.int:032x}",
-            f"{stream.int:032x}",
+            hexadecimal(supporter),
+            hexadecimal(stream),
             topic,
             points,
             version,
             moment_text(occurred_at),
             day.isoformat(),
-            None if campaign is None else f"{campaign.int:032x}",
+            None if campaign is None else hexadecimal(campaign),
             _ids(chapters) if chapters else None,
-            None if partnership is None else f"{partnership.int:032x}",
+            None if partnership is None else hexadecimal(partnership),
         )
 
 

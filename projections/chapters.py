@@ -48,7 +48,7 @@ class Chapters(Projection, name="chapters"):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch the memberships of those who are erased."""
-        erased = {fact.stream for fact in facts if isinstance(fact.event, Supporter.Erased)}
+        erased = {fact.stream for fact in facts if type(fact.event) is Supporter.Erased}
         self._leaving: dict[UUID, set[UUID]] = {supporter: set() for supporter in erased}
         for row in changes.rows(self.memberships, "supporter", erased):
             self._leaving[row.supporter].add(row.chapter)

@@ -27,7 +27,7 @@ def counts(row: Any) -> dict[str, int]:  # noqa: ANN401 - a row with the four co
 
 def steps(event: Pledge.Event) -> dict[str, int]:
     """Return what an event adds to the counts of pledges by state."""
-    if isinstance(event, Pledge.Renewed):
+    if type(event) is Pledge.Renewed:
         return {"active": 1, str(event.previous): -1}
     return _STEPS.get(event.TOPIC, {})
 

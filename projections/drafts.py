@@ -26,10 +26,10 @@ from projections.projection import Projection
 from projections.replay import replay
 
 SUFFIX: Final = ".draft"
-BATCH: Final = 10_000
+BATCH: Final = 20_000
 """How many events are folded in one transaction."""
-OLDEST: Final = 20
-"""After so many batches the oldest garbage is collected too."""
+LITTER: Final = 10
+"""Garbage is collected after so many batches: each leaves some thousand objects of it, and looking takes longer."""
 NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 PREPARATIONS: Final = ("journal_mode=WAL", "synchronous=OFF", "wal_autocheckpoint=8192", "cache_size=-32768")
@@ -87,7 +87,8 @@ class Draft:
                         going_on, position = step is not None, step or until
                         self._note(log, connection, position)
                     batches += 1
-                    gc.collect(1 if batches % OLDEST else 2)
+                    if not batches % LITTER:
+                        gc.collect()
                     progress(position)
         return until
 

@@ -28,7 +28,7 @@ from projections.ledger import DEFAULT_RULES, Entry, Happening, Rules, Scorer, a
 from projections.pages import Pages
 from projections.projection import Json, Projection, on
 from projections.recall import Recall
-from projections.rescoring import score_anew
+from projections.rescoring import score_anew, write_teams
 from projections.totals import Totals
 
 SCORING: Final[tuple[type[Event], ...]] = tuple(
@@ -105,6 +105,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             Column("team", Uuid, primary_key=True),
             Column("position", BigInt, primary_key=True, autoincrement=False),
             Column("number", Integer, primary_key=True, autoincrement=False),
+            settled=True,
         )
         self.rules = self.table(
             "score_rules",
@@ -132,7 +133,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         keeps = not changes.bulk and not self._late(facts[0].position, changes.connection)
         due, start = set[int](), 0
         for place, fact in enumerate(facts):
-            if isinstance(fact.event, ScoringRules.Published):
+            if type(fact.event) is ScoringRules.Published:
                 due |= self._score(facts[start:place], changes)
                 if self._publish(fact, fact.event, changes):
                     due = set()
@@ -158,7 +159,12 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         self.pages.keep(connection, pages)
 
     def settle(self, connection: Connection) -> None:
-        """Compute the totals of all boards from the ledger."""
+        """Compute from the ledger what counts for which team, and the totals of all boards."""
+        connection.execute(self.teams.delete())
+        write_teams(connection, self.entries, self.teams)
+        self._sum(connection)
+
+    def _sum(self, connection: Connection) -> None:
         self.totals.compute(connection, self.entries, [self.standing_at(connection), self.entries.c.points != 0])
 
     def _score(self, facts: Sequence[Fact], changes: Changes) -> set[int]:
@@ -171,13 +177,16 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         standing = Recall(changes.connection, self.entries, self.standing_at(changes.connection))
         standing.given(scorer, taking)
         standing.days(scorer, happenings)
-        ledger = Booking(changes.connection, self.entries, self.teams)
+        ledger = Booking(changes.connection, self.entries)
         if changes.bulk:
             plain, happenings = _apart(happenings, {each.supporter for each in taking})
             ledger.write_plain(scorer, plain)
         entries = self._placed(list(at_once(scorer, happenings)), changes.connection)
         ledger.write(entries)
-        return set() if changes.bulk else self._count(entries, changes.connection)
+        if changes.bulk:
+            return set()
+        ledger.write_for_teams(entries, self.teams)
+        return self._count(entries, changes.connection)
 
     def _rules_for(self, fact: Fact, connection: Connection) -> Rules:
         """Return the rules that score a fact: those in force then, or published later for all history."""
@@ -231,9 +240,10 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         if event.applies is not Applies.TO_ALL_HISTORY:
             return False
         rules = self.rules_in_force(changes.connection)
-        score_anew(changes.connection, self.entries, self.teams, rules, range(before, fact.position))
+        score_anew(changes.connection, self.entries, rules, range(before, fact.position))
         if not changes.bulk:
-            self.settle(changes.connection)
+            write_teams(changes.connection, self.entries, self.teams, self.entries.c.position == fact.position)
+            self._sum(changes.connection)
         return True
 
     def since(self, connection: Connection, by: int | None = None) -> int:

@@ -46,7 +46,7 @@ ROUND: Final[dict[type[Event], str]] = {
 }
 """What the first and every round number of these events is remembered as."""
 
-MARKED: Final = (*KINDS, *ROUND)
+MARKED: Final = frozenset((*KINDS, *ROUND))
 """The events that are, or can be, milestones."""
 
 TITLED: Final = (

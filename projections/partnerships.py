@@ -1,7 +1,7 @@
 """Partnerships with what was promised, and the pledges that came by their referral codes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ from history.tables import BigInt, Moment
 from projections.changes import Changes
 from projections.counts import count_columns, state_after
 from projections.projection import Projection, given, on
+
+PROMISES: Final = frozenset((Pledge.Made, Pledge.Renewed))
+MOVES: Final = frozenset((Pledge.Renewed, Pledge.Kept, Pledge.Lapsed, Pledge.Withdrawn))
 
 
 class Partnerships(Projection, name="partnerships"):
@@ -77,17 +80,10 @@ class Partnerships(Projection, name="partnerships"):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch who uses the codes that this batch names, and where its pledges are attributed."""
-        named = {
-            fact.event.referral.casefold()
-            for fact in facts
-            if isinstance(fact.event, Pledge.Made | Pledge.Renewed) and fact.event.referral
-        }
+        promised: list[Any] = [fact.event for fact in facts if type(fact.event) in PROMISES]
+        named = {event.referral.casefold() for event in promised if event.referral}
         self._users: dict[str, UUID] = {row.code: row.partnership for row in changes.rows(self.codes, "code", named)}
-        touched = {
-            fact.stream
-            for fact in facts
-            if isinstance(fact.event, Pledge.Renewed | Pledge.Kept | Pledge.Lapsed | Pledge.Withdrawn)
-        }
+        touched = {fact.stream for fact in facts if type(fact.event) in MOVES}
         self._attributed: dict[UUID, tuple[UUID, str]] = {
             row.pledge: (row.partnership, row.state) for row in changes.rows(self.attributed, "pledge", touched)
         }

@@ -63,8 +63,8 @@ class Pledges(Projection, name="pledges"):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch the days already checked in of those challenges whose streaks change, or whose days are to go."""
-        changing = Pledge.Renewed if changes.bulk else Pledge.CheckedIn | Pledge.Renewed
-        touched = {fact.stream for fact in facts if isinstance(fact.event, changing)}
+        changing = {Pledge.Renewed} if changes.bulk else {Pledge.CheckedIn, Pledge.Renewed}
+        touched = {fact.stream for fact in facts if type(fact.event) in changing}
         self._days: dict[UUID, set[date]] = {pledge: set() for pledge in touched}
         self._rest: dict[UUID, int] = dict.fromkeys(touched, 0)
         self._checked: set[UUID] = set()

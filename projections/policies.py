@@ -18,7 +18,7 @@ from projections.counts import count_column
 from projections.projection import Projection, given, on
 
 ACTION_STATES: Final = ("logged", "verified", "rejected", "retracted")
-MOVING: Final = (Action.Verified, Action.Rejected, Action.Retracted)
+MOVING: Final = frozenset((Action.Verified, Action.Rejected, Action.Retracted))
 KNOWN_AS: Final = ("name", "office", "party")
 
 
@@ -80,7 +80,7 @@ class Policies(Projection, name="policies"):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch the states that the actions were in before this batch."""
-        touched = {fact.stream for fact in facts if isinstance(fact.event, MOVING)}
+        touched = {fact.stream for fact in facts if type(fact.event) in MOVING}
         self._states: dict[UUID, str] = {row.action: row.state for row in changes.rows(self.actions, "action", touched)}
 
     @on(Policy.Tracked)

@@ -3,9 +3,10 @@
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
 from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
@@ -16,6 +17,8 @@ from projections.changes import Changes
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[Any, Fact, Any, Changes], None]
+
+_json: Final = msgspec.json.Encoder()
 
 
 class SealedText(TypeDecorator[Sealed]):
@@ -28,7 +31,7 @@ class SealedText(TypeDecorator[Sealed]):
         """Write what is needed to open it later."""
         if value is None:
             return None
-        return json.dumps([str(value.person), str(value.stream), value.version, value.field, value.box])
+        return _json.encode((value.person, value.stream, value.version, value.field, value.box)).decode()
 
     def process_result_value(self, value: Any | None, _dialect: Dialect) -> Sealed | None:  # noqa: ANN401
         """Read it back, still sealed."""

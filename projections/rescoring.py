@@ -16,7 +16,7 @@ PERSONS: Final = 1_000
 """How many supporters are scored at a time."""
 
 
-def score_anew(connection: Connection, entries: Table, teams: Table, rules: Rules, stood: range) -> None:
+def score_anew(connection: Connection, entries: Table, rules: Rules, stood: range) -> None:
     """Write what stood at some positions anew by the rules, at the position after them.
 
     Values stay as the driver gives them: to read and write them as our types would take most of the time.
@@ -36,7 +36,6 @@ def score_anew(connection: Connection, entries: Table, teams: Table, rules: Rule
         if rows:
             into.execute(connection, rows)
         written += len(rows)
-    write_teams(connection, entries, teams, entries.c.position == stood.stop)
 
 
 def _persons(connection: Connection, entries: Table) -> Iterator[tuple[UUID, UUID]]:
@@ -56,10 +55,10 @@ def _happenings(connection: Connection, entries: Table, own: Sequence[sa.ColumnE
     yield from map(Happening._make, connection.execute(query))
 
 
-def write_teams(connection: Connection, entries: Table, teams: Table, written: sa.ColumnElement[bool]) -> None:
-    """Name those of the entries written that count for a team."""
+def write_teams(connection: Connection, entries: Table, teams: Table, *among: sa.ColumnElement[bool]) -> None:
+    """Write into the list of what counts for each team which entries do, of all or of these."""
     entry = entries.c
-    counts = written, entry.points != 0
+    counts = *among, entry.points != 0
     chapter, rows = each_chapter(entries, connection.dialect.name)
     of_chapters = sa.select(chapter, entry.position, entry.number).select_from(rows)
     of_partnerships = sa.select(entry.partnership, entry.position, entry.number).where(entry.partnership.is_not(None))

@@ -83,7 +83,7 @@ class Subscriptions(Projection, name="subscriptions", version=3):
 
     def prepare(self, facts: Sequence[Fact], changes: Changes) -> None:
         """Fetch how those whom the batch is about stood before it."""
-        new = {fact.stream for fact in facts if isinstance(fact.event, Supporter.Registered)}
+        new = {fact.stream for fact in facts if type(fact.event) is Supporter.Registered}
         known = {person for fact in facts if (person := fact.event.person)} - new
         rows = changes.rows(self.subscriptions, "supporter", known)
         self._standing = {row.supporter: standing(row) for row in rows}

@@ -176,7 +176,7 @@ class Supporters(Projection, name="supporters"):
         """A pledge was made, or came into another state; letting it lapse is nothing the supporter does."""
         if amounts := steps(event):
             changes.add(self.supporters, event.supporter, **amounts)
-        if not isinstance(event, Pledge.Lapsed):
+        if type(event) is not Pledge.Lapsed:
             self._seen(fact, event.supporter)
 
     @on(Action.Logged, Action.Retracted)

@@ -160,7 +160,7 @@ class Timeline(Projection, name="timeline", version=2):
                 )
 
     def _titles(self, facts: Sequence[Fact], changes: Changes) -> dict[UUID, str]:
-        named = {titled(fact.event) for fact in facts if isinstance(fact.event, MARKED)}
+        named = {titled(fact.event) for fact in facts if type(fact.event) in MARKED}
         return {row.id: row.title for row in changes.rows(self.titles, "id", named)}
 
     def _numbers(self, facts: Sequence[Fact], changes: Changes) -> dict[str, int]:
