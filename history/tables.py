@@ -24,7 +24,6 @@ metadata = MetaData()
 BigInt = BigInteger().with_variant(Integer(), "sqlite")
 """64 bits on both; on SQLite only INTEGER may be the row id."""
 
-
 WIDTH: Final = len("2026-11-22T05:13:04.581695Z")
 REMEMBERED: Final = 65_536
 """So many moments: those of some batches of events that read models are folded from."""
@@ -37,8 +36,9 @@ def moment_text(moment: datetime) -> str:
     if text is None:
         if moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
-        text = moment.isoformat(timespec="microseconds")[:26] + "Z"
-        _remember(moment, text)
+        text = _texts[moment] = moment.isoformat(timespec="microseconds")[:26] + "Z"
+        if len(_texts) > REMEMBERED:
+            _texts.clear()
     return text
 
 
@@ -46,14 +46,10 @@ def read_moment(text: str) -> datetime:
     """Return the moment that was written as text; read models write it again, and then it takes a tenth of the time."""
     moment = datetime.fromisoformat(text)
     if len(text) == WIDTH:
-        _remember(moment, text)
+        _texts[moment] = text
+        if len(_texts) > REMEMBERED:
+            _texts.clear()
     return moment
-
-
-def _remember(moment: datetime, text: str) -> None:
-    if len(_texts) >= REMEMBERED:
-        _texts.clear()
-    _texts[moment] = text
 
 
 class Moment(TypeDecorator[datetime]):
