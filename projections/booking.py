@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Table
@@ -12,12 +12,15 @@ from history.tables import moment_text
 from projections.ledger import Entry, Happening, Scorer, row_of, write_ids
 from projections.projection import texts_as_json
 
+PLAIN: Final = "?1, 0, ?1, NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11"
+"""The values of an entry that takes nothing back: its position is that of its event, and its number is 0."""
+
 
 class Booking:
     """Writes into the ledger."""
 
     def __init__(self, connection: Connection, entries: Table) -> None:
-        self._connection = connection
+        self._connection, self._table = connection, entries
         self._entries = insert(entries, tuple(entries.c.keys()), connection.dialect)
 
     def write(self, entries: Sequence[Entry]) -> None:
@@ -33,7 +36,8 @@ class Booking:
         if not happenings:
             return
         scored = [(each, scorer.points_of(each)) for each in happenings]
-        run(self._connection, self._entries.sql, list(_plain(scored, scorer.rules.version)), many=True)
+        sql = f"INSERT INTO {self._table.name} VALUES ({PLAIN})"  # noqa: S608 - names
+        run(self._connection, sql, list(_plain(scored, scorer.rules.version)), many=True)
 
     def write_for_teams(self, entries: Sequence[Entry], teams: Table) -> None:
         """Write into the list of what counts for each team which of the entries do."""
@@ -49,14 +53,11 @@ def _teams(happening: Happening) -> tuple[UUID, ...]:
 
 
 def _plain(scored: Iterable[tuple[Happening, int]], version: int) -> Iterator[tuple[Any, ...]]:
-    """Yield what ``row_of`` returns for each, as SQLite's driver takes it."""
+    """Yield for each what ``row_of`` returns, as SQLite's driver takes it and PLAIN names it."""
     for happening, points in scored:
         event, supporter, stream, topic, occurred_at, day, campaign, chapters, partnership = happening
         yield (
             event,
-            0,
-            event,
-            None,
             hexadecimal(supporter),
             hexadecimal(stream),
             topic,

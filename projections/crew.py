@@ -30,6 +30,9 @@ from projections.projection import Projection
 MANY: Final = 20_000
 """So many events are worth starting processes for, which takes each some half a second."""
 
+NICE: Final = 5
+"""The parent has the heaviest read model, and most to do at the end: the others leave it the processor."""
+
 FOLDING: Final = "rebuilding"
 WRITING: Final = "writing"
 DONE: Final = "done"
@@ -158,6 +161,7 @@ def work(descriptor: str) -> None:
     task: Task = pipe.recv()
     threading.Thread(target=_end_with_parent, args=[pipe], daemon=True).start()
     gc.freeze()
+    os.nice(NICE)
     database = Database(task.url)
     draft = Draft([kind(build) for kind, build in task.parts], task.folder)
     try:
