@@ -105,7 +105,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
             Column("team", Uuid, primary_key=True),
             Column("position", BigInt, primary_key=True, autoincrement=False),
             Column("number", Integer, primary_key=True, autoincrement=False),
-            settled=True,
+            derived=True,
         )
         self.rules = self.table(
             "score_rules",
@@ -158,13 +158,13 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         pages = [(board, self.pages.make(connection, self.totals, board, position)) for board in boards]
         self.pages.keep(connection, pages)
 
-    def settle(self, connection: Connection) -> None:
-        """Compute from the ledger what counts for which team, and the totals of all boards."""
+    def derive(self, connection: Connection) -> None:
+        """Find in the ledger what counts for which team."""
         connection.execute(self.teams.delete())
         write_teams(connection, self.entries, self.teams)
-        self._sum(connection)
 
-    def _sum(self, connection: Connection) -> None:
+    def settle(self, connection: Connection) -> None:
+        """Compute the totals of all boards from the ledger."""
         self.totals.compute(connection, self.entries, [self.standing_at(connection), self.entries.c.points != 0])
 
     def _score(self, facts: Sequence[Fact], changes: Changes) -> set[int]:
@@ -243,7 +243,7 @@ class Leaderboards(Projection, name="leaderboards", version=2):
         score_anew(changes.connection, self.entries, rules, range(before, fact.position))
         if not changes.bulk:
             write_teams(changes.connection, self.entries, self.teams, self.entries.c.position == fact.position)
-            self._sum(changes.connection)
+            self.settle(changes.connection)
         return True
 
     def since(self, connection: Connection, by: int | None = None) -> int:

@@ -45,11 +45,6 @@ def load(database: Database, draft: Draft, position: int, progress: Progress) ->
             progress(position * number // len(draft.models))
 
 
-def _settle(model: Projection, draft: Connection) -> None:
-    with draft.begin():
-        model.settle(draft)
-
-
 def _tables(model: Projection) -> list[Table]:
     return [table for table in model.metadata.sorted_tables if not table.info["cache"]]
 
@@ -64,8 +59,15 @@ def _claim(connection: Connection, model: Projection, position: int) -> bool:
 
 
 def _load_postgresql(database: Database, model: Projection, draft: Connection, position: int) -> None:
-    settled = [table for table in _tables(model) if table.info["settled"]]
-    others = [table for table in _tables(model) if not table.info["settled"]]
+    derived, settled = ([table for table in _tables(model) if table.info[how]] for how in ("derived", "settled"))
+    others = [table for table in _tables(model) if table not in derived and table not in settled]
+
+    def derive() -> None:
+        _index(connection, model, others)
+        _drop_keys(connection, derived)
+        model.derive(connection)
+        _index(connection, model, derived)
+
     with database.write() as connection:
         if not _claim(connection, model, position):
             return
@@ -74,18 +76,24 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
         model.create_tables(connection)
         _fill(connection, others, draft)
         with ThreadPoolExecutor(1) as beside:
-            indexed = beside.submit(_index, connection, model, others)
-            _settle(model, draft)
-            indexed.result()
+            derived_there = beside.submit(derive)
+            with draft.begin():
+                model.settle(draft)
+            derived_there.result()
         _fill(connection, settled, draft)
         _index(connection, model, settled)
         model.index(connection)
 
 
 def _fill(connection: Connection, tables: Sequence[Table], draft: Connection) -> None:
+    _drop_keys(connection, tables)
+    for table in tables:
+        _copy(connection, table, draft)
+
+
+def _drop_keys(connection: Connection, tables: Sequence[Table]) -> None:
     for table in tables:
         connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT {table.name}_pkey")
-        _copy(connection, table, draft)
 
 
 def _index(connection: Connection, model: Projection, tables: Sequence[Table]) -> None:
@@ -156,7 +164,9 @@ def _load_sqlite(database: Database, model: Projection, draft: Connection, posit
             return
         model.drop(connection)
         model.create_tables(connection)
-    _settle(model, draft)
+    with draft.begin():
+        model.derive(draft)
+        model.settle(draft)
     _copy_chunks(database, model, draft)
     with database.write() as connection:
         model.index(connection)

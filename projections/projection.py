@@ -126,15 +126,17 @@ class Projection:
         index: Iterable[Sequence[str]] = (),
         looked_up: Iterable[Sequence[str]] = (),
         cache: bool = False,
+        derived: bool = False,
         settled: bool = False,
     ) -> Table:
         """Declare a table of this build; ``index`` lists the columns of further indexes for those who ask.
 
         ``looked_up`` lists those of indexes that the fold itself needs. A ``cache`` holds nothing that cannot be
         computed from the other tables at any time: a bulk fold does not fill it, and it is not compared. What is
-        ``settled`` is complete only after ``settle``.
+        ``derived`` is complete only after ``derive``, what is ``settled`` only after ``settle``.
         """
-        table = Table(f"{name}_v{self.build}", self.metadata, *items, info={"cache": cache, "settled": settled})
+        info = {"cache": cache, "derived": derived, "settled": settled}
+        table = Table(f"{name}_v{self.build}", self.metadata, *items, info=info)
         for lists, early in ((index, False), (looked_up, True)):
             for columns in lists:
                 made = Index(f"{table.name}_{'_'.join(columns)}", *(table.c[column] for column in columns))
@@ -164,6 +166,9 @@ class Projection:
 
     def finish(self, changes: Changes) -> None:
         """Compute what depends on the batch as a whole."""
+
+    def derive(self, connection: Connection) -> None:
+        """Write anew, on either database, the tables that a bulk fold leaves to be written from others by SQL alone."""
 
     def settle(self, connection: Connection) -> None:
         """Compute anew what a bulk fold (``Changes.bulk``) leaves for its end; it is on SQLite, and may go on later."""

@@ -60,6 +60,7 @@ def replay(
         yield reached
     for model in models:
         if settled:
+            model.derive(connection)
             model.settle(connection)
         if indexed:
             model.index(connection)

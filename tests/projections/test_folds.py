@@ -47,6 +47,7 @@ def folded(kind: type[Projection], *, bulk: Iterable[Sequence[Fact]] = (), live:
         model.create(connection)
         for batch in bulk:
             apply(model, batch, Changes(connection, bulk=True))
+        model.derive(connection)
         model.settle(connection)
         for batch in live:
             apply(model, batch, Changes(connection))
