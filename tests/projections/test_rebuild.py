@@ -15,12 +15,13 @@ from projections.changes import Changes
 from projections.chapters import Chapters
 from projections.crew import FoldFailed
 from projections.drafts import Draft
+from projections.leaderboards import Leaderboards
 from projections.pledges import Pledges
 from projections.projection import Projection
 from projections.rebuild import DRAFTS, compare, rebuild
 from projections.runner import Runner
 from tests.support.movement import live_contents, wander
-from tests.support.store import KINDS, Store
+from tests.support.store import EVERY_KIND, KINDS, Store
 
 
 class Interrupted(Exception):
@@ -56,6 +57,21 @@ def test_what_is_built_anew_equals_what_was_live(store: Store) -> None:
     assert {kind: live_contents(store, kind) for kind in KINDS} == before
     assert builds(store, Campaigns) == [(1, False, store.head), (2, True, store.head)]
     assert compare(store.runner, KINDS) == []
+
+
+def test_every_read_model_is_built_anew_also_where_all_history_was_scored_anew(
+    database_url: str, tmp_path: Path
+) -> None:
+    with Store(database_url, tmp_path, kinds=EVERY_KIND) as store:
+        wander(store, steps=400)
+        store.catch_up()
+        store.run("scoring.publish", version=2, points={"pledges.Made": 3}, daily_cap=9, applies="to_all_history")
+        store.catch_up()
+        before = {kind: live_contents(store, kind) for kind in EVERY_KIND}
+        assert before[Leaderboards]["score_teams"]
+        rebuild(store.runner, EVERY_KIND)
+        assert {kind: live_contents(store, kind) for kind in EVERY_KIND} == before
+        assert compare(store.runner, EVERY_KIND) == []
 
 
 def test_a_swapped_build_goes_on_live_and_the_one_before_the_last_is_dropped(store: Store) -> None:
