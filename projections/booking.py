@@ -12,7 +12,7 @@ from history.tables import moment_text
 from projections.ledger import Entry, Happening, Scorer, row_of, write_ids
 from projections.projection import texts_as_json
 
-PLAIN: Final = "?1, 0, ?1, NULL, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11"
+PLAIN: Final = "?, 0, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 """The values of an entry that takes nothing back: its position is that of its event, and its number is 0."""
 
 
@@ -57,6 +57,7 @@ def _plain(scored: Iterable[tuple[Happening, int]], version: int) -> Iterator[tu
     for happening, points in scored:
         event, supporter, stream, topic, occurred_at, day, campaign, chapters, partnership = happening
         yield (
+            event,
             event,
             hexadecimal(supporter),
             hexadecimal(stream),
