@@ -32,7 +32,7 @@ class Changes:
     """Gathers changes in order of history; ``flush`` writes them in the transaction of ``connection``.
 
     Where batches end makes no difference to what is written, as long as no column is both added to and let rise.
-    ``bulk`` says that much of the history is folded at once, with ``Projection.settle`` at its end.
+    ``bulk`` says that much of the history is folded at once, with ``Projection.derive`` and ``settle`` at its end.
     """
 
     def __init__(self, connection: Connection, *, bulk: bool = False) -> None:

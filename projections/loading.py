@@ -1,6 +1,7 @@
 """Loading the tables of a draft into the store: in order of their keys, and with their indexes made at the end.
 
-What the fold left for its end is settled here: on PostgreSQL while the server makes the indexes of the other tables.
+What the fold left for its end is derived and settled here: on PostgreSQL the server derives, and makes the indexes of
+the other tables, while this process settles.
 """
 
 import time
