@@ -21,7 +21,9 @@ PAGE: Final = 5_000
 REMEMBERED: Final = 4_096
 WINDOW_BITS: Final = 26
 BOARD_BITS: Final = 52
-WINDOW, BOARD = (1 << WINDOW_BITS) - 1, (1 << BOARD_BITS) - 1
+TIMES_BITS: Final = 32
+"""An amount is hundredths of points above so many bits, which count the entries that gave them."""
+WINDOW, BOARD, TIMES = ((1 << bits) - 1 for bits in (WINDOW_BITS, BOARD_BITS, TIMES_BITS))
 COLUMNS: Final = ("supporter", "points", "campaign", "chapters", "partnership", "day")
 
 Conditions = Sequence[sa.ColumnElement[bool]]
@@ -36,13 +38,14 @@ class Sums:
     """What boards come to; how many entries count on each, and the points of teams, is known after the supporters'.
 
     Places and windows are numbered, and a number made of both stands for a board: it is quick to make, and to look up.
+    Points are added up by window before they are added to boards, together with how many entries gave them.
     """
 
     def __init__(self) -> None:
         self._places, self._windows, self._teams = _Numbers[Place](), _Numbers[Span](), _Numbers[UUID]()
         self._boards: dict[int, tuple[int, Key]] = {}
         self._entries: defaultdict[int, int] = defaultdict(int)
-        self._points: defaultdict[int, int] = defaultdict(int)
+        self._of_teams: defaultdict[int, int] = defaultdict(int)
         self._of_circumstances = functools.lru_cache(maxsize=REMEMBERED)(self._number_places)
         self._of_day = functools.lru_cache(maxsize=REMEMBERED)(self._number_windows)
 
@@ -50,30 +53,31 @@ class Sums:
         self, connection: Connection, entries: Table, standing: Conditions
     ) -> Iterator[tuple[int, UUID | str, int]]:
         """Yield (number of board, supporter as the driver has it, hundredths) for all boards on which they stand."""
-        times, of_teams = self._entries, self._points
+        times, of_teams = self._entries, self._of_teams
         places_of, windows_of = self._of_circumstances, self._of_day
         for supporter, own in groupby(_rows(connection, entries, standing), key=itemgetter(0)):
-            points_on: defaultdict[int, int] = defaultdict(int)
+            counted: defaultdict[_Counted, defaultdict[int, int]] = defaultdict(_amounts)
             for _, points, campaign, chapters, partnership, day in own:
-                spans = windows_of(day)
-                mine, theirs = places_of(campaign, chapters, partnership)
-                for place in mine:
-                    for span in spans:
-                        board = place | span
-                        times[board] += 1
-                        points_on[board] += points
-                for place, team in theirs:
-                    for span in spans:
-                        board = place | span
-                        times[board] += 1
-                        of_teams[team | board] += points
-            for board, points in points_on.items():
-                yield self._board(board)[0], supporter, points
+                amounts = counted[places_of(campaign, chapters, partnership)]
+                amount = (points << TIMES_BITS) + 1
+                for span in windows_of(day):
+                    amounts[span] += amount
+            mine: defaultdict[int, int] = defaultdict(int)
+            for where, amounts in counted.items():
+                for span, amount in amounts.items():
+                    for place in where.mine:
+                        mine[place | span] += amount
+                    for place in where.theirs:
+                        of_teams[place | span] += amount
+            for board, amount in mine.items():
+                times[board] += amount & TIMES
+                yield self._board(board)[0], supporter, amount >> TIMES_BITS
 
     def of_teams(self) -> Iterator[tuple[int, UUID, int]]:
         """Yield (number of board, team, hundredths)."""
-        for key, points in self._points.items():
-            yield self._board(key & BOARD)[0], self._teams.named[key >> BOARD_BITS], points
+        for key, amount in self._of_teams.items():
+            self._entries[key & BOARD] += amount & TIMES
+            yield self._board(key & BOARD)[0], self._teams.named[key >> BOARD_BITS], amount >> TIMES_BITS
 
     def of_boards(self) -> Iterator[tuple[int, Key, int]]:
         """Yield (number of board, board, how many entries count on it)."""
@@ -88,20 +92,33 @@ class Sums:
             found = self._boards[board] = board_id(key), key
         return found
 
-    def _number_places(self, campaign: Any, chapters: Any, partnership: Any) -> tuple[list[int], list[tuple[int, int]]]:  # noqa: ANN401
-        """Return the places at which the supporter gets points, and those at which a team does, with the team."""
-        mine, theirs = list[int](), list[tuple[int, int]]()
+    def _number_places(self, campaign: Any, chapters: Any, partnership: Any) -> "_Counted":  # noqa: ANN401
+        where = _Counted()
         own = places(NOWHERE, campaign and _id(campaign), _chapters(chapters), partnership and _id(partnership))
         for scope, scope_id, who in own:
             place = self._places.of((scope, scope_id)) << WINDOW_BITS
             if who == NOWHERE:
-                mine.append(place)
+                where.mine.append(place)
             else:
-                theirs.append((place, self._teams.of(who) << BOARD_BITS))
-        return mine, theirs
+                where.theirs.append(self._teams.of(who) << BOARD_BITS | place)
+        return where
 
     def _number_windows(self, day: Any) -> list[int]:  # noqa: ANN401
         return [self._windows.of(each) for each in windows(_day(day))]
+
+
+class _Counted:
+    """Places at which points count: for the supporter, and each with its team for teams."""
+
+    __slots__ = ("mine", "theirs")
+
+    def __init__(self) -> None:
+        self.mine: list[int] = []
+        self.theirs: list[int] = []
+
+
+def _amounts() -> defaultdict[int, int]:
+    return defaultdict(int)
 
 
 class _Numbers(Generic[T]):
