@@ -139,8 +139,10 @@ def _started(log: SealedLog, draft: Draft, until: int) -> Iterator[Pipe]:
 
 
 _BEGIN: Final = (
-    "import ast, sys; sys.path[:] = ast.literal_eval(sys.argv[1]); from projections.crew import work; work(sys.argv[2])"
+    "import ast, gc, sys; gc.disable(); sys.path[:] = ast.literal_eval(sys.argv[1]); "
+    "from projections.crew import work; work(sys.argv[2])"
 )
+"""Nobody looks for garbage there but the fold, between batches: loading the program takes a seventh longer with it."""
 
 
 @dataclass(frozen=True)
