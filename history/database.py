@@ -28,6 +28,8 @@ IDLE_SECONDS = 1.0
 """A connection that was not used for so long may have died since, and is tried before it is used."""
 SCRUB_SECONDS: Final = 0.05
 """How long emptying SQLite's write-ahead log may hold up those who write, while it waits for those who read."""
+NOT_AWAITED: Final = "SET LOCAL synchronous_commit TO off"
+"""Says to PostgreSQL that a transaction's commit need not wait for the disk: what a crash takes is computed again."""
 
 
 class Database:

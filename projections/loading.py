@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Column, Connection, Dialect, Table
 from sqlalchemy.schema import AddConstraint
 
-from history.database import Database, saying_why
+from history.database import NOT_AWAITED, Database, saying_why
 from history.tables import Moment
 from history.tables import projections as checkpoints
 from projections.drafts import Draft, Overtaken
@@ -72,7 +72,7 @@ def _load_postgresql(database: Database, model: Projection, draft: Connection, p
     with database.write() as connection:
         if not _claim(connection, model, position):
             return
-        connection.exec_driver_sql(f"SET LOCAL maintenance_work_mem = '{SORTING}'")
+        connection.exec_driver_sql(f"{NOT_AWAITED}; SET LOCAL maintenance_work_mem = '{SORTING}'")
         model.drop(connection)
         model.create_tables(connection)
         _fill(connection, others, draft)

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection, Dialect, Index, MetaData, Table, Text, TypeDecorator
-from sqlalchemy.schema import CreateIndex, CreateTable, SchemaItem
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable, SchemaItem
 
 from domain.kernel import UNSET, Event, Sealed, fields_of
 from domain.slices import Fact
@@ -180,10 +180,8 @@ class Projection:
 
     def create_tables(self, connection: Connection) -> None:
         """Create those tables of this build that are not there, without indexes."""
-        present = set(sa.inspect(connection).get_table_names())
         for table in self.metadata.sorted_tables:
-            if table.name not in present:
-                connection.execute(CreateTable(table))
+            connection.execute(CreateTable(table, if_not_exists=True))
 
     def index(
         self, connection: Connection, tables: Iterable[Table] | None = None, *, only_for_fold: bool = False
@@ -200,7 +198,8 @@ class Projection:
         if on_sqlite:
             connection.exec_driver_sql("PRAGMA secure_delete = OFF")
         try:
-            self.metadata.drop_all(connection)
+            for table in self.metadata.sorted_tables:
+                connection.execute(DropTable(table, if_exists=True))
         finally:
             if on_sqlite:
                 connection.exec_driver_sql("PRAGMA secure_delete = ON")

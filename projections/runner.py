@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from domain.kernel import GroundswellError, Unavailable, now
 from domain.slices import Fact
+from history.database import NOT_AWAITED
 from history.mapper import UnknownTopic, Unreadable
 from history.reading import Log
 from history.statements import run
@@ -104,7 +105,7 @@ class Runner:
         self._before_it_writes = (
             # What a crash may lose is computed again, its checkpoint being lost with it. A process that is paused in
             # here would hold on to the checkpoints longer than its lease.
-            "SET LOCAL synchronous_commit TO off; "
+            f"{NOT_AWAITED}; "
             f"SET LOCAL idle_in_transaction_session_timeout = {max(1, lease // timedelta(milliseconds=1))}"
         )
 
