@@ -1,6 +1,7 @@
 """Reading what can be seen: the live read models, or the same as of a position or a time."""
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,10 +126,16 @@ class Reader:
                 self.runner.moved.wait(min(left, 0.02))
 
     def known_by(self, moment: datetime) -> int:
-        """Return the position of the last event recorded by a moment."""
+        """Return the position of the last event recorded by a moment; what is recorded never steps back in time."""
+        when, position = events.c.recorded_at, events.c.position
+        first = sa.select(when).where(position >= sa.bindparam("least")).order_by(position).limit(1)
         with self.runner.database.read() as connection:
-            query = sa.select(sa.func.max(events.c.position)).where(events.c.recorded_at <= moment)
-            return connection.scalar(query) or 0
+
+            def recorded_at(least: int) -> datetime:
+                found: datetime = connection.execute(first, {"least": least}).scalar_one()
+                return found
+
+            return bisect_right(range(1, last_position(connection) + 1), moment, key=recorded_at)
 
     def position_of(self, as_of: AsOf) -> int:
         """Return the position of a point; raise Invalid where the history has not come to it."""

@@ -15,10 +15,12 @@ from projections.chapters import Chapters
 from projections.projection import Projection, on
 from projections.supporters import Supporters
 from projections.views import AsOf, Reader
+from tests.support.clock import Clock
 from tests.support.movement import live_contents
 from tests.support.store import START, Store
 
 CHAPTER = identify("chapter", "c")
+TICK = timedelta(microseconds=1)
 
 
 def name_at(store: Store, as_of: AsOf) -> str | None:
@@ -55,10 +57,27 @@ def test_a_view_of_the_present_says_how_far_it_has_come(store: Store) -> None:
 
 
 def test_what_was_recorded_by_a_moment_is_known_by_it(store: Store) -> None:
+    assert store.reader.known_by(now()) == 0
     before = now()
-    store.run("chapters.found", chapter="c", name="C")
+    for chapter in "cdefghi":
+        store.run("chapters.found", chapter=chapter, name="C")
+    facts = store.engine.log.facts()
     assert store.reader.known_by(before) == 0
-    assert store.reader.known_by(now()) == 1
+    assert store.reader.known_by(now()) == len(facts) == 7
+    for fact in facts:
+        moment = fact.recorded_at
+        for by in (moment - TICK, moment, moment + TICK):
+            assert store.reader.known_by(by) == sum(other.recorded_at <= by for other in facts)
+
+
+def test_events_recorded_at_the_same_moment_are_known_together(store: Store, clock: Clock) -> None:
+    store.run("chapters.found", chapter="c", name="C")
+    clock.step(-timedelta(hours=1))
+    for chapter in "def":
+        store.run("chapters.found", chapter=chapter, name="C")
+    (moment,) = {fact.recorded_at for fact in store.engine.log.facts()}
+    assert store.reader.known_by(moment) == 4
+    assert store.reader.known_by(moment - TICK) == 0
 
 
 def test_personal_data_opens_in_any_view_until_the_person_is_erased(store: Store) -> None:
