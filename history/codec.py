@@ -45,6 +45,9 @@ class Shape:
         )
         if cls.__doc__:
             self.struct.__doc__ = cls.__doc__
+        # The first to read by a Struct finds out how, and msgspec lets other threads see that half done, which ends
+        # the process; so it is done here, before any other thread can know the Struct.
+        msgspec.json.Decoder(self.struct)
         self.names = self.struct.__struct_fields__
 
     def build(self, struct: msgspec.Struct) -> Any:  # noqa: ANN401 - an instance of cls

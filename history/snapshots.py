@@ -11,6 +11,7 @@ otherwise, or that stands beyond the end of its stream is passed over and replac
 import dataclasses
 import functools
 import logging
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,7 +123,14 @@ def _undescribed(schema: Any) -> Any:  # noqa: ANN401 - JSON
             return schema
 
 
-codec = functools.cache(_Codec)
+_making: Final = threading.Lock()
+
+
+@functools.cache
+def codec(cls: type[Aggregate]) -> _Codec:
+    """Return how aggregates of a class are written and read, made by one thread at a time, as `history.codec` says."""
+    with _making:
+        return _Codec(cls)
 
 
 def personal(aggregate: Aggregate) -> tuple[str, ...]:
