@@ -12,14 +12,16 @@ from api.bootstrap import Groundswell
 from api.common import LONGEST_POINT, Stale, Store, read_point
 from api.names import names_on
 from api.openapi import answers
-from domain.kernel import Invalid
-from projections.boards import Scope
+from api.standings import board_at, path_of
+from domain.kernel import MAX_REFERENCE, Invalid
+from projections.boards import Board
 from projections.history_diff import diff
 
 router = APIRouter(prefix="/history", tags=["history"])
 
 NAMES: Final = 500
 """How many names are looked up at a time."""
+LONGEST_BOARD: Final = len("campaigns/") + MAX_REFERENCE
 
 
 class PointShown(BaseModel):
@@ -60,6 +62,7 @@ class Difference(BaseModel):
     policies: list[Change]
     partnerships: list[Change]
     recognitions: list[Change]
+    board_of: str
     board: list[Change]
 
 
@@ -89,6 +92,14 @@ ToOccurred = Annotated[
     str | None,
     _point("to_occurred", "RFC 3339: as of the later point, only what had happened by then.", "2026-06-01T00:00:00Z"),
 ]
+WhichBoard = Annotated[
+    str,
+    Query(
+        description="The board whose ranks are compared: movement, chapters, partnerships, campaigns/… or chapters/….",
+        examples=["campaigns/spring"],
+        max_length=LONGEST_BOARD,
+    ),
+]
 
 DIFFERENCE: Final[dict[str, Any]] = {
     "from": {"position": 780, "occurred_by": None},
@@ -101,6 +112,7 @@ DIFFERENCE: Final[dict[str, Any]] = {
     "policies": [],
     "partnerships": [],
     "recognitions": [],
+    "board_of": "movement",
     "board": [],
 }
 
@@ -118,9 +130,11 @@ def read_diff(
     until: ToPoint = None,
     since_occurred: FromOccurred = None,
     until_occurred: ToOccurred = None,
+    board: WhichBoard = "movement",
 ) -> Difference:
     """What changed from one point to a later one (by default the present), and which events did it."""
-    found = Difference.model_validate(difference(store, since, until, since_occurred, until_occurred))
+    ranked = board_at(store, board)
+    found = Difference.model_validate(difference(store, ranked, since, until, since_occurred, until_occurred))
     response.headers["X-Position"] = str(found.until.position)
     if stale:
         response.headers["X-Position-Stale"] = "true"
@@ -129,24 +143,25 @@ def read_diff(
 
 def difference(
     store: Groundswell,
+    board: Board,
     since: str | None,
     until: str | None = None,
     since_occurred: str | None = None,
     until_occurred: str | None = None,
 ) -> dict[str, Any]:
-    """Return what changed between two points as they are asked for; see ``diff``. Raises Invalid."""
+    """Return what changed between two points as they are asked for, and ``board_of``; see ``diff``. Raises Invalid."""
     if not since and not since_occurred:
         raise Invalid("history.no_point", "Say since when: with from, a position or a time, or with from_occurred.")
     first = read_point(store, since, since_occurred, ("from", "from_occurred"))
     last = read_point(store, until, until_occurred, ("to", "to_occurred"))
-    return diff(store.reader, first, last)
+    return {**diff(store.reader, first, last, board), "board_of": path_of(board)}
 
 
-def board_names(store: Groundswell, things: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
-    """Return by id the names, of supporters on the board of the movement that changed, that may be shown now."""
+def board_names(store: Groundswell, board: Board, things: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Return by id the names, of whoever changed on a board, that may be shown now."""
     found: dict[str, str | None] = {}
     with store.reader.open() as present:
         for start in range(0, len(things), NAMES):
             keys = [UUID(each["id"]) for each in things[start : start + NAMES]]
-            found |= {str(key): name for key, name in names_on(present, Scope.MOVEMENT, keys).items()}
+            found |= {str(key): name for key, name in names_on(present, board.scope, keys).items()}
     return found

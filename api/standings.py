@@ -45,6 +45,8 @@ from api.common import (
 )
 from api.evidence import Evidence, evidence
 from api.names import names_on
+from domain.campaigns import Campaign
+from domain.chapters import Chapter
 from domain.kernel import Aggregate, Invalid, Unknown, identify, now
 from history.tables import events
 from projections.boards import Board, Scope, Window
@@ -185,6 +187,20 @@ def path_of(board: Board) -> str:
             return f"chapters/{board.scope_id}"
         case _:
             return board.scope.value
+
+
+def board_at(store: Groundswell, path: str) -> Board:
+    """Return the board of all days at a path below that of all boards; raise Unknown where there is none."""
+    kind, of, reference = path.partition("/")
+    match kind, of:
+        case "campaigns", "/":
+            return Board(Scope.CAMPAIGN, known(store, Campaign, reference))
+        case "chapters", "/":
+            return Board(Scope.CHAPTER, known(store, Chapter, reference))
+        case ((Scope.MOVEMENT | Scope.CHAPTERS | Scope.PARTNERSHIPS), ""):
+            return Board(Scope(kind))
+    places = "movement, chapters, partnerships, campaigns/… or chapters/…"
+    raise Unknown("board.unknown", f"There is no board “{path}”; say {places}.")
 
 
 def not_counted(board: Board, rules: Rules) -> dict[str, str]:

@@ -40,7 +40,7 @@ KINDS: Final[tuple[type[Projection], ...]] = (
     Partnerships,
     Recognitions,
 )
-"""What is compared besides the board."""
+"""What is compared besides a board."""
 TOP: Final = 50
 MOST_POSITIONS: Final = 100
 """How many positions a change names; it always says how many there are."""
@@ -77,8 +77,8 @@ COMPARED: Final = {
 }
 
 
-def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
-    """Return what changed from one point to a later one, as plain JSON.
+def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT, board: Board = MOVEMENT) -> Json:
+    """Return what changed from one point to a later one, as plain JSON; ranks and points are those of one board.
 
     ``{from, to, events, supporters: {new, erased}, board: [...]}`` and, under each name in COMPARED, a list of
     ``{id, name, changes: {column: {from, to}}, events, positions}``: how many events did it, and where the first
@@ -89,7 +89,7 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
     with ExitStack() as stack:
         stack.enter_context(reader.comparing.queued())
         stack.enter_context(reader.comparing.turn())
-        after, before = _open(reader, until, stack), _open(reader, since, stack)
+        after, before = _open(reader, until, board, stack), _open(reader, since, board, stack)
         then, now = before.point, after.point
         if then.position > now.position or _later(then.occurred_by, now.occurred_by):
             raise Invalid("history.backwards", "The first of the two points must be the earlier one.")
@@ -103,7 +103,7 @@ def diff(reader: Reader, since: AsOf, until: AsOf = PRESENT) -> Json:
         }
         for name, compared in COMPARED.items():
             found[name] = list(_changed(compared, before.views, after.views, happened.by[name]))
-        found["board"] = list(_moved(before.board, after.board))
+        found["board"] = list(_moved(before.ranked, after.ranked))
         return found
 
 
@@ -117,24 +117,25 @@ class Point:
 
 @dataclass(frozen=True)
 class Ranked:
-    """The board of the movement: folded as of a point, or what a later one's ledger says that was known by then."""
+    """A board: folded as of a point, or what a later one's ledger says that was known by then."""
 
+    board: Board
     views: Views
     by: int | None
 
     def top(self) -> dict[UUID, Json]:
         """Return who has the most points, with their rank."""
-        found = self.views[Leaderboards].top(self.views.connection, MOVEMENT, limit=TOP, by=self.by)
+        found = self.views[Leaderboards].top(self.views.connection, self.board, limit=TOP, by=self.by)
         return {each.id: {"rank": each.rank, "points": each.points} for each in found}
 
     def standing(self, entity: UUID) -> Json:
         """Return the rank and the points of one, nothing where there are none."""
-        found = self.views[Leaderboards].standing(self.views.connection, MOVEMENT, entity, by=self.by)
+        found = self.views[Leaderboards].standing(self.views.connection, self.board, entity, by=self.by)
         return {} if found is None else {"rank": found.rank, "points": found.points}
 
     def scored(self, entity: UUID) -> set[tuple[int, tuple[Any, ...]]]:
         """Return the entries of one, each with the position that made it part of the ledger."""
-        entries = self.views[Leaderboards].entries_of(self.views.connection, MOVEMENT, entity, by=self.by)
+        entries = self.views[Leaderboards].entries_of(self.views.connection, self.board, entity, by=self.by)
         return {(entry.since, (entry.position, entry.of, entry.points, entry.rules_version)) for entry in entries}
 
 
@@ -144,21 +145,21 @@ class Side:
 
     point: Point
     views: Views
-    board: Ranked
+    ranked: Ranked
 
 
-def _open(reader: Reader, as_of: AsOf, stack: ExitStack) -> Side:
+def _open(reader: Reader, as_of: AsOf, board: Board, stack: ExitStack) -> Side:
     """Open what is compared as of a point: the live read models where that is where they stand."""
-    board = None
+    ranked = None
     if as_of.occurred_by is None:
         live = stack.enter_context(reader.open((*KINDS, Leaderboards)))
         if as_of.position in {None, live.position}:
-            return Side(Point(live.position, None), live, Ranked(live, None))
+            return Side(Point(live.position, None), live, Ranked(board, live, None))
         if (as_of.position or 0) < live.position:
-            board = Ranked(live, as_of.position)
+            ranked = Ranked(board, live, as_of.position)
     views = stack.enter_context(reader.open(KINDS, as_of))
-    board = board or Ranked(stack.enter_context(reader.open([Leaderboards], as_of)), None)
-    return Side(Point(views.position, as_of.occurred_by), views, board)
+    ranked = ranked or Ranked(board, stack.enter_context(reader.open([Leaderboards], as_of)), None)
+    return Side(Point(views.position, as_of.occurred_by), views, ranked)
 
 
 def _later(one: datetime | None, other: datetime | None) -> bool:

@@ -18,19 +18,29 @@ NAMED: Final = 5
 @click.argument("until", metavar="[TO]", required=False)
 @click.option("--from-occurred", help="As of FROM, only what had happened by this RFC 3339 time.")
 @click.option("--to-occurred", help="As of TO, only what had happened by this RFC 3339 time.")
+@click.option(
+    "--board",
+    default="movement",
+    show_default=True,
+    help="The board whose ranks are compared: movement, chapters, partnerships, campaigns/… or chapters/….",
+)
 @console.as_json_option
-def diff(*, since: str, until: str | None, from_occurred: str | None, to_occurred: str | None, as_json: bool) -> None:
+def diff(
+    *, since: str, until: str | None, from_occurred: str | None, to_occurred: str | None, board: str, as_json: bool
+) -> None:
     """Show what changed from one point of history to a later one, and which events did it.
 
     FROM and TO are positions, RFC 3339 times of recording, or days (2026-05-01: the end of it, in UTC); without TO it
     is compared with the present.
     """
     from api.history_diff import board_names, difference  # noqa: PLC0415 - brings FastAPI with it, which takes its time
+    from api.standings import board_at  # noqa: PLC0415 - likewise
 
     with console.opened() as groundswell:
         console.catch_up(groundswell)
-        found = difference(groundswell, since, until, from_occurred, to_occurred)
-        names = {} if as_json else board_names(groundswell, found["board"])
+        ranked = board_at(groundswell, board)
+        found = difference(groundswell, ranked, since, until, from_occurred, to_occurred)
+        names = {} if as_json else board_names(groundswell, ranked, found["board"])
     if as_json:
         console.print_json(found)
         return

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.boards import Explained, Neighbour
+from api.bootstrap import Groundswell
 from api.campaigns import CampaignPath
 from api.chapters import ChapterPath
 from api.common import MaybeCaller
@@ -23,7 +24,7 @@ from api.leaderboards import EntryPath
 from api.pages.past import past
 from api.pages.rendering import SECURITY, day, number, page, urlpath
 from api.scoring import published
-from api.standings import Asked, Question, SortQuery, explain, read_board, read_teams
+from api.standings import Asked, Question, SortQuery, explain, path_of, read_board, read_teams
 from api.words import kind, signed
 from domain.kernel import Unknown, identify, now
 from projections.boards import Board, Scope, Window
@@ -77,30 +78,33 @@ def whole_entry(asked: Question, caller: MaybeCaller, scope: WhichBoard, entry: 
 @router.get("/boards/campaigns/{campaign}")
 def of_campaign(asked: Question, caller: MaybeCaller, campaign: CampaignPath) -> HTMLResponse:
     """The board of one campaign."""
-    board, title = _campaign(asked, campaign)
+    board = asked.board(Scope.CAMPAIGN, identify("campaign", campaign))
     here = f"/campaigns/{urlpath(campaign)}"
-    return board_page(asked, board, caller, _of(title), f"/boards{here}", about=here)
+    return board_page(asked, board, caller, heading_of(asked.store, board, campaign), f"/boards{here}", about=here)
 
 
 @router.get("/boards/campaigns/{campaign}/entries/{entry}")
 def campaign_entry(asked: Question, caller: MaybeCaller, campaign: CampaignPath, entry: EntryPath) -> HTMLResponse:
     """Why somebody stands where they do on it."""
-    board, title = _campaign(asked, campaign)
-    return entry_page(asked, board, caller, entry, _of(title), f"/boards/campaigns/{urlpath(campaign)}")
+    board = asked.board(Scope.CAMPAIGN, identify("campaign", campaign))
+    heading = heading_of(asked.store, board, campaign)
+    return entry_page(asked, board, caller, entry, heading, f"/boards/campaigns/{urlpath(campaign)}")
 
 
 @router.get("/boards/chapters/{chapter}")
 def of_chapter(asked: Question, caller: MaybeCaller, chapter: ChapterPath) -> HTMLResponse:
     """The board of one chapter."""
-    board, name = _chapter(asked, chapter)
-    return board_page(asked, board, caller, _of(name), f"/boards/chapters/{urlpath(chapter)}")
+    board = asked.board(Scope.CHAPTER, identify("chapter", chapter))
+    heading = heading_of(asked.store, board, chapter)
+    return board_page(asked, board, caller, heading, f"/boards/chapters/{urlpath(chapter)}")
 
 
 @router.get("/boards/chapters/{chapter}/entries/{entry}")
 def chapter_entry(asked: Question, caller: MaybeCaller, chapter: ChapterPath, entry: EntryPath) -> HTMLResponse:
     """Why somebody stands where they do on it."""
-    board, name = _chapter(asked, chapter)
-    return entry_page(asked, board, caller, entry, _of(name), f"/boards/chapters/{urlpath(chapter)}")
+    board = asked.board(Scope.CHAPTER, identify("chapter", chapter))
+    heading = heading_of(asked.store, board, chapter)
+    return entry_page(asked, board, caller, entry, heading, f"/boards/chapters/{urlpath(chapter)}")
 
 
 def _whole(asked: Asked, scope: str) -> Board:
@@ -109,22 +113,20 @@ def _whole(asked: Asked, scope: str) -> Board:
     return asked.board(Scope(scope))
 
 
-def _campaign(asked: Asked, campaign: str) -> tuple[Board, str]:
-    key = identify("campaign", campaign)
-    with asked.store.reader.open() as present:
-        row = present[Campaigns].find(present.connection, key)
-    if row is None or row.title is None:
-        raise Unknown("campaign.unknown", f"There is no campaign “{campaign}”.")
-    return asked.board(Scope.CAMPAIGN, key), row.title
-
-
-def _chapter(asked: Asked, chapter: str) -> tuple[Board, str]:
-    key = identify("chapter", chapter)
-    with asked.store.reader.open() as present:
-        row = present[Chapters].find(present.connection, key)
-    if row is None or row.name is None:
-        raise Unknown("chapter.unknown", f"There is no chapter “{chapter}”.")
-    return asked.board(Scope.CHAPTER, key), row.name
+def heading_of(store: Groundswell, board: Board, reference: str) -> str:
+    """Return what a board is called; raise Unknown where there is no such campaign or chapter now."""
+    if board.scope in HEADINGS or board.scope_id is None:
+        return HEADINGS[board.scope]
+    with store.reader.open() as present:
+        if board.scope is Scope.CAMPAIGN:
+            campaign = present[Campaigns].find(present.connection, board.scope_id)
+            noun, name = "campaign", campaign and campaign.title
+        else:
+            chapter = present[Chapters].find(present.connection, board.scope_id)
+            noun, name = "chapter", chapter and chapter.name
+    if name is None:
+        raise Unknown(f"{noun}.unknown", f"There is no {noun} “{reference}”.")
+    return f"Board of “{name}”"
 
 
 def board_page(
@@ -159,6 +161,7 @@ def board_page(
             for each in found.entries
         ],
         more=shown.link(cursor=found.next) if found.next else None,
+        changed=_link("/history/diff", {"board": path_of(board)}),
         rules_version=found.rules_version,
         excluded=found.evidence.excluded,
         data=_link("/api/v1/leaderboards/" + here.removeprefix("/boards/"), kept | shown.point),
@@ -242,10 +245,6 @@ def _reason(topic: str, events: int, points: float) -> str:
         return f"as many {kind(topic)}, worth {'more' if points > 0 else 'less'} ({signed(points)})"
     more = "more" if events > 0 else "fewer"
     return f"{number(abs(events))} {more} {kind(topic, abs(events))} ({signed(points)})"
-
-
-def _of(name: str) -> str:
-    return f"Board of “{name}”"
 
 
 def _who(board: Board, name: str | None) -> str:

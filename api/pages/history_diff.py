@@ -10,11 +10,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from api.common import LONGEST_POINT, MaybeCaller, Stale, Store
-from api.history_diff import board_names, difference
+from api.history_diff import LONGEST_BOARD, board_names, difference
+from api.pages.boards import HEADINGS, heading_of
 from api.pages.rendering import moment, number, page
 from api.problems import status_of
-from api.standings import recorded_at
+from api.standings import board_at, path_of, recorded_at
 from domain.kernel import Invalid
+from projections.boards import Board, Scope
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -25,7 +27,6 @@ SECTIONS: Final = (
     ("chapters", "Chapters"),
     ("partnerships", "Partnerships"),
     ("recognitions", "Recognitions"),
-    ("board", "Board of the movement"),
 )
 PLACES: Final = {
     "campaigns": "/campaigns/{}",
@@ -33,7 +34,6 @@ PLACES: Final = {
     "policies": "/api/v1/policies/{}",
     "chapters": "/boards/chapters/{}",
     "partnerships": "/api/v1/partnerships/{}",
-    "board": "/boards/movement/entries/{}",
 }
 """Where a thing of each kind is shown."""
 SHOWN: Final = 100
@@ -55,13 +55,16 @@ def history_diff(
     until: Annotated[Text, Query(alias="to")] = "",
     since_occurred: Annotated[Text, Query(alias="from_occurred")] = "",
     until_occurred: Annotated[Text, Query(alias="to_occurred")] = "",
+    board: Annotated[str, Query(max_length=LONGEST_BOARD)] = Scope.MOVEMENT.value,
 ) -> HTMLResponse:
     """Show a form that asks for two points, and what changed between them."""
-    asked = {"from": since, "to": until, "from_occurred": since_occurred, "to_occurred": until_occurred}
+    asked = {"from": since, "to": until, "from_occurred": since_occurred, "to_occurred": until_occurred, "board": board}
+    ranked = board_at(store, board)
+    heading = heading_of(store, ranked, board)
     found, problem, status = None, None, HTTPStatus.OK
     if since or since_occurred:
         try:
-            found = difference(store, since, until, since_occurred, until_occurred)
+            found = difference(store, ranked, since, until, since_occurred, until_occurred)
         except Invalid as refused:
             problem, status = refused.message, status_of(refused)
     elif until or until_occurred:
@@ -73,7 +76,9 @@ def history_diff(
         problem=problem,
         found=found,
         points=[said(found[end], store) for end in ("from", "to")] if found else [],
-        sections=list(sections(store, found)) if found else [],
+        ranked=path_of(ranked),
+        boards={scope.value: name for scope, name in HEADINGS.items()} | {path_of(ranked): heading},
+        sections=list(sections(store, found, ranked, heading)) if found else [],
         data="/api/v1/history/diff?" + urlencode({key: value for key, value in asked.items() if value}),
         stale=stale,
         **({"position": found["to"]["position"]} if found else {}),
@@ -92,27 +97,27 @@ def said(point: Mapping[str, Any], store: Store) -> str:
     return f"what had happened by {moment(datetime.fromisoformat(by))}, as known at {known}" if by else known
 
 
-def sections(store: Store, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield what changed of each kind, where anything did."""
+def sections(store: Store, found: Mapping[str, Any], board: Board, heading: str) -> Iterator[dict[str, Any]]:
+    """Yield what changed of each kind, where anything did, on the board at the end."""
     then = {"as_of": found["to"]["position"]}
     if found["to"]["occurred_by"]:
         then["occurred_by"] = found["to"]["occurred_by"]
-    for key, title in SECTIONS:
+    places = PLACES | {"board": f"/boards/{path_of(board)}/entries/{{}}"}
+    for key, title in (*SECTIONS, ("board", heading)):
         things = found[key]
         if things:
             shown = things[:SHOWN]
-            names = board_names(store, shown) if key == "board" else {}
+            names = board_names(store, board, shown) if key == "board" else {}
             rows = [
-                row | {"link": link(key, each["id"], then)}
+                row | {"link": link(places.get(key), each["id"], then)}
                 for each in shown
                 if (row := as_row(each, each.get("name") or names.get(each["id"])))
             ]
             yield {"key": key, "title": title, "rows": rows, "more": len(things) - len(shown)}
 
 
-def link(section: str, key: str, then: Mapping[str, Any]) -> str | None:
+def link(place: str | None, key: str, then: Mapping[str, Any]) -> str | None:
     """Return where something that changed is shown as of the later point, if it has a place of its own."""
-    place = PLACES.get(section)
     return f"{place.format(key)}?{urlencode(then)}" if place else None
 
 

@@ -95,6 +95,24 @@ def test_what_changed_between_two_points(api: Api) -> None:
     assert api.get("/history/diff", {"from": 3, "to": recorded})["to"]["position"] == 5
 
 
+def test_what_changed_on_a_board_of_ones_own(api: Api) -> None:
+    tell(api)
+    whole = api.get("/history/diff", {"from": 4, "to": 5})
+    assert whole["board_of"] == "movement"
+    found = api.get("/history/diff", {"from": 4, "to": 5, "board": "campaigns/spring"})
+    assert found["board_of"] == f"campaigns/{found['campaigns'][0]['id']}"
+    assert found["board"] == whole["board"] != []
+    assert api.get("/history/diff", {"from": 4, "to": 5, "board": "chapters"})["board"] == []
+    wrong = {
+        "campaigns/autumn": "campaign.unknown",
+        "chapters/spring": "chapter.unknown",
+        "campaigns/": "campaign.unknown",
+    }
+    wrong |= dict.fromkeys(("", "movement/", "campaign", "chapter/spring", "partnerships/x"), "board.unknown")
+    for board, code in wrong.items():
+        assert api.problem("/history/diff", status=404, board=board, from_occurred="2020-01-01") == code
+
+
 def test_numbers_as_of_a_position_and_a_time(api: Api) -> None:
     tell(api)
 

@@ -220,6 +220,19 @@ def test_the_page_of_what_changed(told: Api) -> None:
     assert "/history/diff" in page(told, "/timeline")
 
 
+def test_the_page_of_what_changed_on_a_board(told: Api) -> None:
+    link = re.search(r'<a href="(/history/diff[^"]+)">What changed', page(told, "/boards/campaigns/spring"))
+    assert link is not None
+    asked = page(told, unescape(link[1]))
+    assert re.search(r'<option value="campaigns/[-0-9a-f]{36}" selected>Board of “Spring”</option>', asked)
+    found = page(told, f"{unescape(link[1])}&from=5")
+    assert "<h2>Board of “Spring”</h2>" in found
+    (entry,) = re.findall(r'<a href="(/boards/campaigns/[^"]+/entries/[^"]+)">', found)
+    assert told.client.get(unescape(entry)).status_code == 200
+    assert '<option value="chapters" selected>' in page(told, "/history/diff?board=chapters&from=5")
+    assert "There is no campaign “autumn”" in page(told, "/history/diff?board=campaigns/autumn", 404)
+
+
 def test_what_changed_on_the_command_line(told: Api, tmp_path: Path) -> None:
     cli = Cli(
         tmp_path, GROUNDSWELL_DATABASE_URL=told.groundswell.engine.database.url, GROUNDSWELL_DATA_DIR=f"{tmp_path}"
@@ -234,7 +247,10 @@ def test_what_changed_on_the_command_line(told: Api, tmp_path: Path) -> None:
     assert "Bert R." in cli("diff", "5").out
     assert "No count, rank, stage or name differs." in cli("diff", "7").out
     assert "to position 7: 1 event." in cli("diff", "6", "7").out
+    assert "Bert R." in cli("diff", "5", "--board", "campaigns/spring").out
+    assert "Bert R." not in cli("diff", "5", "--board", "partnerships").out
     wrong = {("7", "5"): "history.backwards", ("x",): "command.invalid_date", ("99",): "as_of.in_future"}
+    wrong[("5", "--board", "campaigns/autumn")] = "campaign.unknown"
     for arguments, code in wrong.items():
         ran = cli("diff", *arguments)
         assert (ran.status, ran.code) == (2, code)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from domain.kernel import Invalid, identify
-from projections.history_diff import COMPARED, KINDS, diff
+from projections.boards import Board, Scope
+from projections.history_diff import COMPARED, KINDS, MOVEMENT, diff
 from projections.leaderboards import Leaderboards
 from projections.views import PRESENT, AsOf
 from tests.support.store import Store
@@ -30,9 +31,9 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def between(store: Store, since: AsOf, until: AsOf = PRESENT) -> dict[str, Any]:
+def between(store: Store, since: AsOf, until: AsOf = PRESENT, board: Board = MOVEMENT) -> dict[str, Any]:
     store.catch_up()
-    found = diff(store.reader, since, until)
+    found = diff(store.reader, since, until, board)
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -151,6 +152,42 @@ def test_new_rules_move_the_board(store: Store) -> None:
     found = between(store, AsOf(position=before))
     assert [each["changes"] for each in found["board"]] == [{"points": {"from": 1, "to": 4}}] * 2
     assert all(each["positions"] == list(published) for each in found["board"])
+
+
+def test_ranks_on_any_board(store: Store) -> None:
+    store.run("chapters.found", chapter="porto", name="Porto")
+    store.run("campaigns.draft", campaign="speak", title="Speak")
+    store.run("campaigns.add_ask", campaign="speak", ask="once", statement="Speak once", kind="once")
+    store.run("campaigns.launch", campaign="speak")
+    store.run("supporters.register", supporter="eve", chapter="porto")
+    before = store.head
+    kept = store.run("pledges.keep", **LISTEN, supporter="ben").positions
+    spoke = store.run("pledges.make", campaign="speak", ask="once", supporter="eve").positions
+    after = store.head
+    store.run("pledges.keep", campaign="speak", ask="once", supporter="eve")
+    anna, ben, eve = (str(identify("supporter", name)) for name in ("anna", "ben", "eve"))
+    lisbon, porto = (identify("chapter", name) for name in ("lisbon", "porto"))
+    by_ben, by_eve = {"events": 1, "positions": [*kept]}, {"events": 1, "positions": [*spoke]}
+    moved = {
+        Board(Scope.CAMPAIGN, identify("campaign", "speak")): [
+            {"id": eve, "changes": {"rank": {"from": None, "to": 1}, "points": {"from": None, "to": 1}}, **by_eve}
+        ],
+        Board(Scope.CHAPTER, lisbon): [
+            {"id": ben, "changes": {"points": {"from": 1, "to": 11}}, **by_ben},
+            {"id": anna, "changes": {"rank": {"from": 1, "to": 2}}, "events": 0, "positions": []},
+        ],
+        Board(Scope.CHAPTERS): [
+            {"id": str(lisbon), "changes": {"points": {"from": 2, "to": 12}}, **by_ben},
+            {
+                "id": str(porto),
+                "changes": {"rank": {"from": None, "to": 2}, "points": {"from": None, "to": 1}},
+                **by_eve,
+            },
+        ],
+        Board(Scope.PARTNERSHIPS): [],
+    }
+    for board, wanted in moved.items():
+        assert between(store, AsOf(position=before), AsOf(position=after), board)["board"] == wanted
 
 
 def test_the_earlier_point_comes_first(store: Store) -> None:
