@@ -3,7 +3,7 @@
 The people are the demonstration's, with pledges, check-ins and policies in three languages, so that digests have items,
 figures and a chart. Each had a digest a month ago; beside that stands what first digests take, which tell half a year.
 A rate is of all that is accepted, in the time from the beginning of planning to the last outcome in the history. How
-much memory is held is shown for ten times as many people who get a plain digest. Those who are due among a million are
+much memory is held is shown for five times as many people who get a plain digest. Those who are due among a million are
 due by rows of the read model that is asked, made up here.
 """
 
@@ -42,8 +42,8 @@ SIDE: Final = [sys.executable, "-m", "benchmarks.digests_sides"]
 SUPPORTERS: Final = 4_000
 NAIVE: Final = 150
 """To how many the naive loop sends."""
-FEWER, MORE = 2_000, 20_000
-FEWEST, MOST = 10_000, 200_000
+FEWER, MORE, MOST = 10_000, 50_000, 200_000
+"""Fewer do not fill the caches of which each connection has one, and whatever comes to more would look like growth."""
 KNOWN, DUE_IN = 1_000_000, 100
 """Of how many supporters one in so many is due."""
 AIM_RATE: Final = 250.0
@@ -210,7 +210,7 @@ def run_memory(fewer: int = FEWER, more: int = MORE) -> Iterator[Result]:
 
 def run_longest() -> Iterator[Result]:
     """Compare the peaks for as many as there may be."""
-    yield from run_memory(FEWEST, MOST)
+    yield from run_memory(FEWER, MOST)
 
 
 # --- planning ---
