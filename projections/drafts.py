@@ -32,7 +32,7 @@ LITTER: Final = 10
 """Garbage is collected after so many batches: each leaves some thousand objects of it, and looking takes longer."""
 NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-PREPARATIONS: Final = ("journal_mode=WAL", "synchronous=OFF", "wal_autocheckpoint=8192", "cache_size=-32768")
+PREPARATIONS: Final = ("journal_mode=WAL", "synchronous=OFF", "wal_autocheckpoint=8192", "cache_size=-16384")
 
 Progress = Callable[[int], Any]
 
